@@ -1,0 +1,43 @@
+# Each target works on a fresh clone. Without CSV the practice faces are used, which need no file.
+#   make train                          make train CSV=path/to/fer2013.csv
+
+PYTHON ?= python3.11
+CSV ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+
+.PHONY: setup train test lint bench
+
+setup: $(READY)
+
+$(READY): requirements.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: $(PYTHON) is missing. On Debian: apt-get install python3.11 (or name another: make PYTHON=python3.12)"; exit 2; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make a virtual environment. On Debian: apt-get install python3.11-venv"; exit 2; }
+	@echo "setting up $(VENV) (about two minutes, once)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# The two kinds of run have names of their own; --resume starts a run where there is none.
+train: $(READY)
+ifeq ($(CSV),)
+	@$(RUN) src/train.py --config configs/practice.yaml --resume
+else
+	@$(RUN) src/train.py --config configs/default.yaml --data_csv "$(CSV)" --resume
+endif
+
+test: $(READY)
+	@$(RUN) -m pytest
+
+lint: $(READY)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+bench: $(READY)
+	@$(RUN) benchmarks/training.py
+ifneq ($(CSV),)
+	@$(RUN) benchmarks/load_csv.py "$(CSV)"
+endif

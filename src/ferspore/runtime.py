@@ -1,0 +1,125 @@
+"""The process: device, graph mode, threads, quiet logs, signals.
+
+The only module that touches process-wide state. ``prepare`` has to run before MindSpore is
+imported, so nothing here imports it at the top.
+"""
+
+import os
+import signal
+import sys
+from importlib import metadata
+from pathlib import Path
+
+DEVICES = ("Ascend", "GPU", "CPU")  # in the order of preference
+
+
+class DeviceError(ValueError):
+    """The device that was asked for is not there."""
+
+
+def with_underscores(words: list[str]) -> list[str]:
+    """Command-line words with ``--save-dir`` spelled ``--save_dir``; values stay as they are."""
+
+    def flag(word: str) -> str:
+        name, equals, value = word.partition("=")
+        return "--" + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
+
+    return [flag(word) for word in words]
+
+
+def refuse(error: object) -> int:
+    """Print what the user got wrong, and return its exit code."""
+    return _report(error, 2)
+
+
+def fail(error: object) -> int:
+    """Print what went wrong otherwise, and return its exit code."""
+    return _report(error, 1)
+
+
+def _report(error: object, code: int) -> int:
+    print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+def prepare(*, verbose: bool = False) -> list[str]:
+    """Set what MindSpore reads from the environment; returns lines for the user.
+
+    MindSpore's own warnings are shown with ``verbose``, or where the user set GLOG_v. Its
+    oneDNN since 2.9 takes a reference convolution on AVX-512 processors, some 60 times slower
+    (docs/mindspore.md), so its instruction set is capped unless the user chose one.
+    """
+    if "mindspore" in sys.modules:
+        raise RuntimeError("runtime.prepare() came after MindSpore was imported")
+    if not verbose:
+        os.environ.setdefault("GLOG_v", "3")
+    # A stale compile cache keeps old hyper-parameters (docs/mindspore.md).
+    os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
+    return _cap_onednn(metadata.version("mindspore"))
+
+
+def _cap_onednn(version: str) -> list[str]:
+    if _release(version) < (2, 9) or "ONEDNN_MAX_CPU_ISA" in os.environ:
+        return []
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    return [
+        f"MindSpore {version}: convolutions capped at AVX2 (ONEDNN_MAX_CPU_ISA), because this "
+        "version is some 60 times slower with AVX-512; mindspore<2.9 is faster still"
+    ]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def select_device(requested: str | None) -> tuple[str, list[str]]:
+    """Choose the device in graph mode; returns its name and lines for the user.
+
+    Without a request: the best one that works, with a line where an NVIDIA GPU is present that
+    this MindSpore cannot use.
+
+    Raises:
+        DeviceError: the requested device is not there.
+    """
+    import mindspore
+
+    available = [name for name in DEVICES if mindspore.hal.is_available(name)]
+    if requested is not None and requested not in available:
+        raise DeviceError(
+            f"device: {requested} is not available to MindSpore {mindspore.__version__} on this "
+            f"machine; available: {', '.join(available)}"
+        )
+    device = requested or available[0]
+    mindspore.set_device(device)
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    lines = []
+    if requested is None and device == "CPU" and Path("/dev/nvidia0").exists():
+        lines.append("an NVIDIA GPU is present, but this MindSpore cannot use it: running on CPU")
+    return device, lines
+
+
+def cores() -> int:
+    """CPU cores this process may use: with another number the sums round otherwise."""
+    return len(os.sched_getaffinity(0))
+
+
+class StopSignals:
+    """Context manager that notes SIGINT and SIGTERM; a second one ends the process at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def __enter__(self) -> "StopSignals":
+        self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def _note(self, number: int, _frame) -> None:
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = number
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

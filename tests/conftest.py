@@ -1,0 +1,13 @@
+"""MindSpore is quiet and in graph mode for every test; the user's cache is never touched."""
+
+import pytest
+
+from ferspore import runtime
+
+runtime.prepare()
+runtime.select_device("CPU")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
