@@ -1,0 +1,128 @@
+"""Logits and labels -> accuracy, loss, per-class scores and confusion matrix, in numpy."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ferspore.labels import EMOTIONS
+
+
+@dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
+class Scores:
+    """How well `count` faces were classified; accuracies are fractions in 0..1."""
+
+    accuracy: float
+    loss: float  # mean cross-entropy in nats, without label smoothing
+    count: int
+    per_class: dict[str, dict[str, float]]  # emotion -> precision, recall, f1, support
+    confusion: np.ndarray  # int64 (7, 7), rows true, columns predicted
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Score float logits (N, 7) against integer labels (N,) in 0..6.
+
+    A ratio without cases (an emotion never shown, or never predicted) is 0.0. A row of logits
+    with a NaN predicts nothing: it counts as wrong, in `count` and in its emotion's support, and
+    has no cell in the confusion matrix. Logits that are not finite may make the loss NaN or inf.
+    Raises ValueError for no faces, shapes that do not fit, or labels outside 0..6.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    _check(logits, labels)
+    count, classes = logits.shape
+    predicts = ~np.isnan(logits).any(axis=1)
+    cells = labels[predicts].astype(np.int64) * classes + logits[predicts].argmax(axis=1)
+    confusion = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    return Scores(
+        accuracy=float(np.trace(confusion) / count),
+        loss=float(-_log_softmax(logits)[np.arange(count), labels].sum() / count),
+        count=count,
+        per_class=_per_class(confusion, np.bincount(labels, minlength=classes)),
+        confusion=confusion.astype(np.int64, copy=False),
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Turn logits (N, 7) into float64 probabilities (N, 7); each finite row sums to 1."""
+    return np.exp(_log_softmax(logits))
+
+
+def macro_average(scores: Scores) -> dict[str, float]:
+    """Return precision, recall and f1 as plain means over the seven emotions, and the count."""
+    means = {
+        name: sum(row[name] for row in scores.per_class.values()) / len(scores.per_class)
+        for name in ("precision", "recall", "f1")
+    }
+    return {**means, "support": scores.count}
+
+
+def to_dict(scores: Scores) -> dict:
+    """Return the fields as JSON takes them: nested lists, and None for a loss not finite."""
+    loss = scores.loss if math.isfinite(scores.loss) else None
+    return {**asdict(scores), "loss": loss, "confusion": scores.confusion.tolist()}
+
+
+def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) -> str:
+    """Return a text table of counts: true emotions down, predicted ones across, row totals."""
+    rows = [["true \\ predicted", *labels, "total"]]
+    rows += [
+        [label, *map(str, counts), str(sum(counts))]
+        for label, counts in zip(labels, np.asarray(confusion).tolist(), strict=True)
+    ]
+    return _table(rows)
+
+
+def format_per_class(scores: Scores) -> str:
+    """Return a text table of precision, recall, F1 and support, an emotion a line, then means."""
+    rows = [["emotion", "precision", "recall", "F1", "support"]]
+    for name, row in [*scores.per_class.items(), ("macro average", macro_average(scores))]:
+        ratios = [f"{row[key]:.4f}" for key in ("precision", "recall", "f1")]
+        rows.append([name, *ratios, str(row["support"])])
+    return _table(rows)
+
+
+def _check(logits: np.ndarray, labels: np.ndarray) -> None:
+    classes = len(EMOTIONS)
+    if logits.ndim != 2 or logits.shape[1] != classes or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {logits.shape} and labels {labels.shape} do not fit, "
+            f"expected (N, {classes}) and (N,)"
+        )
+    if len(labels) == 0:
+        raise ValueError("there are no faces to score, expected at least one")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels are in {labels.min()}..{labels.max()}, expected 0..{classes - 1}")
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = np.asarray(logits, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, and that is the answer
+        shifted = logits - logits.max(axis=1, keepdims=True)  # so that exp cannot overflow
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _per_class(confusion: np.ndarray, support: np.ndarray) -> dict[str, dict[str, float]]:
+    result = {}
+    for i, emotion in enumerate(EMOTIONS):
+        right, shown, predicted = int(confusion[i, i]), int(support[i]), int(confusion[:, i].sum())
+        result[emotion] = {
+            "precision": _ratio(right, predicted),
+            "recall": _ratio(right, shown),
+            "f1": _ratio(2 * right, shown + predicted),
+            "support": shown,
+        }
+    return result
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Align cells in columns: the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+    return "\n".join(lines)
