@@ -1,0 +1,146 @@
+"""Which snapshot a run goes on from, and under which configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ferspore import run_folder
+from ferspore.checkpoint import SnapshotSidecar, UnsoundError
+from ferspore.config import Config, ConfigError, LoadedConfig, config_from_dict
+from ferspore.run_folder import BEST, FINAL
+
+AUTO = "auto"
+FREE_KEYS = {
+    "name",
+    "device",
+    "data.csv",  # the content is compared instead, so a moved file is no change
+    "data.cache",
+    "training.epochs",
+    "training.patience",
+    "checkpoint.keep_checkpoint_max",
+    "checkpoint.save_checkpoint_steps",
+    "logging.tensorboard",
+    "logging.progress",
+}
+WARNED_KEYS = {
+    "training.lr": "the optimizer's moments stay as they are: they were built at the old rate",
+    "training.weight_decay": "the optimizer's moments stay as they are",
+}
+
+
+class ResumeError(ValueError):
+    """The user asked for a resume that cannot be."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sound snapshot to go on from."""
+
+    path: Path
+    tensors: dict[str, np.ndarray]
+    sidecar: SnapshotSidecar
+
+
+def resume_folder(resume: str) -> Path | None:
+    """The run's folder that ``--resume`` names, or None for ``auto``.
+
+    Raises:
+        ResumeError: nothing is there.
+    """
+    if resume == AUTO:
+        return None
+    path = Path(resume)
+    if not path.exists():
+        raise ResumeError(f"--resume {resume}: no such file or folder")
+    return path if path.is_dir() else path.parent
+
+
+def find_snapshot(resume: str, folder: Path) -> tuple[Snapshot | None, list[str]]:
+    """The snapshot to go on from, None where the run starts from scratch; and lines for the user.
+
+    Raises:
+        ResumeError: the file that was named, or every snapshot of the folder, is not sound.
+    """
+    if resume != AUTO and Path(resume).is_file():
+        return _named_snapshot(Path(resume)), []
+    path, passed_over = run_folder.newest_sound(folder) if folder.is_dir() else (None, [])
+    if path is not None:
+        contents, sidecar = run_folder.read_snapshot(path)
+        return Snapshot(path, contents.tensors, sidecar), passed_over
+    if passed_over:
+        raise ResumeError("\n".join([*passed_over, f"{folder}: no sound snapshot is left"]))
+    if resume != AUTO:
+        raise ResumeError(f"--resume {resume}: there is no snapshot in this folder")
+    return None, [f"{folder}: no snapshot to resume, the run starts from scratch"]
+
+
+def _named_snapshot(path: Path) -> Snapshot:
+    if path.name in (BEST, FINAL):
+        raise ResumeError(
+            f"--resume {path}: only weights are in it; --init_from {path} starts a new run from "
+            "them, and --resume with the folder goes on from its newest snapshot"
+        )
+    try:
+        contents, sidecar = run_folder.read_snapshot(path)
+    except UnsoundError as error:
+        raise ResumeError(f"--resume {path}: {error}") from error
+    return Snapshot(path, contents.tensors, sidecar)
+
+
+def resumed_config(sidecar: SnapshotSidecar, given: LoadedConfig) -> tuple[Config, list[str]]:
+    """The snapshot's configuration with what was given anew; and lines that name each winner.
+
+    Raises:
+        ConfigError: a value was given that would change the model, the data or the order of
+            batches, or ``epochs`` is below what is done. All of them are named.
+    """
+    old = config_from_dict(sidecar.config, "the snapshot's configuration")
+    before, after = _leaves(old.to_dict()), _leaves(given.config.to_dict())
+    faults, lines, changed = [], [], {}
+    for key, origin in given.origins.items():
+        if origin == "default" or key not in after or after[key] == before.get(key):
+            continue
+        told = f"{key}: the run has {before.get(key)!r}, received {after[key]!r} [{origin}]"
+        if key not in FREE_KEYS and key not in WARNED_KEYS:
+            faults.append(f"{told}; it defines the run and cannot change on a resume")
+            continue
+        changed[key] = after[key]
+        if key in WARNED_KEYS:
+            lines.append(f"warning: {told}; the new value is used, {WARNED_KEYS[key]}")
+        elif key == "training.epochs":
+            lines.append(
+                f"{key}: {before[key]} -> {after[key]}; the learning rate now follows the "
+                f"schedule of {after[key]} epochs from step {sidecar.global_step + 1} on"
+            )
+        elif key not in ("name", "data.csv"):
+            lines.append(f"{key}: {before.get(key)!r} -> {after[key]!r}")
+    epochs = changed.get("training.epochs", before["training.epochs"])
+    if epochs < sidecar.epoch:
+        faults.append(f"training.epochs: received {epochs}, but epoch {sidecar.epoch} has begun")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return config_from_dict(_tree({**before, **changed}), "the resumed configuration"), lines
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; lists are leaves."""
+    leaves = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves.update(_leaves(value, f"{prefix}{key}."))
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def _tree(leaves: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in leaves.items():
+        *sections, key = path.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[key] = value
+    return tree
