@@ -9,6 +9,7 @@ from ferspore.config import (
     ConfigError,
     LoadedConfig,
     Override,
+    auto_name,
     format_config,
     load_config,
     parse_set,
@@ -40,7 +41,10 @@ def parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", help="a YAML file, such as configs/default.yaml"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--name", help="the run's folder is checkpoints/NAME")
+    where.add_argument(
+        "--name",
+        help="the run's folder is checkpoints/NAME; auto, or auto-SUFFIX, names it by its values",
+    )
     where.add_argument("--save_dir", metavar="DIR", help="the run's folder")
     for flag, (key, kind) in FLAGS.items():
         names = [flag, *ALIASES.get(flag, [])]
@@ -69,9 +73,13 @@ def overrides(arguments: argparse.Namespace) -> list[Override]:
     ]
     if arguments.skip_bad_rows:
         given.append(Override("data.skip_bad_rows", True, "--skip_bad_rows"))
-    if arguments.name is not None:
+    if arguments.name is not None and not is_auto(arguments.name):
         given.append(Override("name", arguments.name, "--name"))
     return [*given, *map(parse_set, arguments.settings)]
+
+
+def is_auto(name: str) -> bool:
+    return name == "auto" or name.startswith("auto-")
 
 
 def run_folder(arguments: argparse.Namespace, loaded: LoadedConfig) -> Path:
@@ -82,6 +90,8 @@ def run_folder(arguments: argparse.Namespace, loaded: LoadedConfig) -> Path:
     named = resume_folder(arguments.resume) if arguments.resume else None
     if arguments.name is None and named is not None:
         return named
+    if arguments.name is not None and is_auto(arguments.name):
+        return CHECKPOINTS / (auto_name(loaded.config) + arguments.name.removeprefix("auto"))
     return CHECKPOINTS / loaded.config.name
 
 

@@ -14,6 +14,7 @@ from ferspore.config import (
     ConfigError,
     Override,
     Training,
+    auto_name,
     config_from_dict,
     config_yaml,
     differences,
@@ -593,3 +594,16 @@ def test_adamw_needs_a_beta1():
     load_config(None, values)
     with pytest.raises(ConfigError, match=r"training\.momentum: .* above 0 with adamw"):
         load_config(None, [*values, Override("training.momentum", 0, "--set")])
+
+
+def test_an_automatic_name_shows_what_defines_the_run():
+    def named(**changes):
+        values = [Override(k.replace("__", "."), v, "--set") for k, v in changes.items()]
+        return auto_name(load_config(None, values).config)
+
+    base = named(training__epochs=50)
+    assert base == "fer_resnet-w32_b128_lr0.1_e50_s1"
+    assert named(training__epochs=50, data__csv="elsewhere.csv", name="x", device="CPU") == base
+    assert named(training__epochs=50, training__mixup_alpha=0.2) == base + "_mixup_alpha0.2"
+    assert named(training__epochs=50, model__blocks=[2, 2]) == base + "_blocks2-2"
+    assert named(training__epochs=50, seed=2).endswith("_s2")

@@ -105,22 +105,21 @@ class Snapshots(ModelCheckpoint):
         path = self.facts.folder / self._name()
         beside = path.with_name(WRITING + path.name)
         self._described = checkpoint.describe_file(beside, path.name)
-        checkpoint.publish(beside, path)
-        self._write_sidecar(path)
+        checkpoint.publish(beside, path, self._sidecar())
         if not self.recorder.progress.epoch_done:
             run_folder.prune(self.facts.folder, self.keep, path)
 
     def on_train_end(self, run_context):
         """Nothing: the forced save of MindSpore's callback would write a snapshot twice."""
 
-    def _write_sidecar(self, path: Path) -> None:
+    def _sidecar(self) -> bytes:
         progress = self.recorder.progress
-        run_folder.write_snapshot_sidecar(path, self._described, progress, self.facts.snapshot)
+        return run_folder.snapshot_sidecar(self._described, progress, self.facts.snapshot)
 
     def mark_evaluated(self) -> None:
         """Say in the newest snapshot's sidecar that its epoch was evaluated; then prune."""
         path = self.facts.folder / self._name()
-        self._write_sidecar(path)
+        checkpoint.write_file(checkpoint.sidecar_path(path), self._sidecar())
         run_folder.prune(self.facts.folder, self.keep, path)
 
     def adopt(self, sidecar: SnapshotSidecar) -> None:
@@ -236,7 +235,7 @@ class ProgressBar(Callback):
             )
 
     def on_train_step_end(self, run_context):
-        loss = self.progress.epoch_loss_sum / self.progress.step
+        loss = self.progress.mean_loss
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             self.bar.update(self.batch_size)

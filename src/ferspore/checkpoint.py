@@ -89,6 +89,7 @@ class SnapshotSidecar(_Sidecar):
     global_step: Ordinal
     evaluated: bool
     epoch_loss_sum: float
+    epoch_loss_steps: Count
     epoch_seconds: float
     best_accuracy: Fraction | None
     best_loss: float | None
@@ -208,28 +209,53 @@ def versions() -> dict[str, str]:
 
 def write_file(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path``: beside, flushed, renamed. A reader sees the old or the new."""
+    _write_beside(path, content).replace(path)
+    _flush_folder(path.parent)
+
+
+def _write_beside(path: Path, content: bytes) -> Path:
     beside = path.with_name(WRITING + path.name)
     try:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    return beside
 
 
-def publish(beside: Path, path: Path) -> None:
-    """Flush the whole file ``beside`` and rename it to ``path``."""
-    with beside.open("rb+" if os.access(beside, os.W_OK) else "rb") as file:
+def publish(beside: Path, path: Path, sidecar: bytes) -> None:
+    """Put the whole file ``beside`` at ``path``, and its sealed sidecar after it.
+
+    The sidecar is flushed beside its place before the checkpoint takes its own, so that a kill
+    between the two renames can be rolled forward (``roll_forward``).
+    """
+    with beside.open("rb") as file:
         os.fsync(file.fileno())
     umask = os.umask(0)
     os.umask(umask)
     beside.chmod(0o666 & ~umask)  # MindSpore leaves 0400, which hinders a plain copy over it
+    waiting = _write_beside(sidecar_path(path), sidecar)
     beside.replace(path)
+    waiting.replace(sidecar_path(path))
     _flush_folder(path.parent)
+
+
+def roll_forward(waiting: Path) -> bool:
+    """Finish a publication that was cut between its two renames; whether it was one."""
+    path = waiting.with_name(waiting.name.removeprefix(WRITING))
+    try:
+        values = unseal(waiting.read_bytes())
+        checkpoint = path.with_name(str(values["checkpoint"]))
+        if sidecar_path(checkpoint) != path or file_sha256(checkpoint) != values["sha256"]:
+            return False
+    except (UnsoundError, OSError, KeyError, ValueError):
+        return False
+    waiting.replace(path)
+    _flush_folder(path.parent)
+    return True
 
 
 def _flush_folder(folder: Path) -> None:
@@ -243,15 +269,16 @@ def _flush_folder(folder: Path) -> None:
 def save_weights(
     path: Path, weights: Mapping[str, np.ndarray], info: Mapping[str, float | int]
 ) -> None:
-    """Write tensors and scalars as a .ckpt file that MindSpore's ``load_checkpoint`` reads."""
+    """Write tensors and scalars as a .ckpt file that MindSpore's ``load_checkpoint`` reads.
+
+    Floats keep their 64 bits. Not atomic: the caller writes beside and publishes.
+    """
     items = [{"name": name, "data": Tensor(value)} for name, value in weights.items()]
     scalars = {
         tag: Tensor(np.float64(value)) if isinstance(value, float) else value
         for tag, value in info.items()
     }
-    beside = path.with_name(WRITING + path.name)
-    mindspore.save_checkpoint(items, str(beside), append_dict=scalars)
-    publish(beside, path)
+    mindspore.save_checkpoint(items, str(path), append_dict=scalars)
 
 
 # --- reading ------------------------------------------------------------------------------------

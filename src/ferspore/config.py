@@ -290,6 +290,35 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
     ]
 
 
+# The configuration's keys that an automatic name always shows, and those that do not define a run.
+_NAMED = {
+    "model.width": "fer_resnet-w{}",
+    "training.batch_size": "b{}",
+    "training.lr": "lr{}",
+    "training.epochs": "e{}",
+    "seed": "s{}",
+}
+_UNNAMED = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
+
+
+def auto_name(config: Config) -> str:
+    """A run's name from the values that define it: `fer_resnet-w32_b128_lr0.1_e50_s1`.
+
+    Every other defining value that is not the default follows, as `_mixup_alpha0.2`.
+    """
+    leaves = {_dotted(path): value for path, value in _flat(config.to_dict()).items()}
+    name = "_".join(text.format(_short(leaves[key])) for key, text in _NAMED.items())
+    for key, _, value in differences(Config(), config):
+        if key not in _NAMED and not key.startswith(_UNNAMED):
+            name += f"_{key.rpartition('.')[2]}{_short(value)}"
+    return name
+
+
+def _short(value: Any) -> str:
+    text = "-".join(map(str, value)) if isinstance(value, list) else f"{value}"
+    return re.sub(r"[^A-Za-z0-9.-]", "", text.removesuffix(".0"))
+
+
 # YAML 1.1, which PyYAML reads, asks for 1.0e-3 and takes 1e-3 for text.
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 

@@ -29,6 +29,7 @@ class Progress:
     step: int = 0
     evaluated: bool = False
     epoch_loss_sum: float = 0.0
+    epoch_loss_steps: int = 0  # fewer than step where a plain checkpoint was taken up in mid-epoch
     epoch_seconds: float = 0.0
     best_accuracy: float | None = None
     best_loss: float | None = None
@@ -50,7 +51,13 @@ class Progress:
 
     @property
     def epochs_since_best(self) -> int:
-        return self.epochs_done - (self.best_epoch or 0)
+        """Evaluated epochs without an improvement, which patience limits."""
+        return max(self.epochs_done - (self.best_epoch or 0), 0)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss over the steps of this epoch that were seen."""
+        return self.epoch_loss_sum / self.epoch_loss_steps
 
     @property
     def next_step(self) -> tuple[int, int]:
@@ -64,9 +71,10 @@ class Progress:
         previous = self.epoch
         self.epoch, self.step = self.next_step
         if self.epoch != previous:
-            self.epoch_loss_sum, self.epoch_seconds = 0.0, 0.0
+            self.epoch_loss_sum, self.epoch_loss_steps, self.epoch_seconds = 0.0, 0, 0.0
         self.evaluated = False
         self.epoch_loss_sum += loss
+        self.epoch_loss_steps += 1
         self.epoch_seconds += seconds
 
     def finish_epoch(self, *, val_accuracy: float, val_loss: float, **others) -> bool:
@@ -88,7 +96,7 @@ class Progress:
             {
                 "epoch": self.epoch,
                 "global_step": self.global_step,
-                "loss": self.epoch_loss_sum / self.steps_per_epoch,
+                "loss": self.mean_loss,
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 **others,

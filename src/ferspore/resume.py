@@ -1,15 +1,19 @@
-"""Which snapshot a run goes on from, and under which configuration."""
+"""Which snapshot a run goes on from, under which configuration, and putting it back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mindspore import Tensor, nn
 
-from ferspore import run_folder
+from ferspore import checkpoint, foreign, run_folder
 from ferspore.checkpoint import SnapshotSidecar, UnsoundError
 from ferspore.config import Config, ConfigError, LoadedConfig, config_from_dict
-from ferspore.run_folder import BEST, FINAL
+from ferspore.evaluate import shape_differences, weights_in
+from ferspore.foreign import PlainCheckpoint
+from ferspore.run_folder import BEST, FINAL, Snapshot
+from ferspore.step import EMA_PREFIX, TrainStep
 
 AUTO = "auto"
 FREE_KEYS = {
@@ -34,15 +38,6 @@ class ResumeError(ValueError):
     """The user asked for a resume that cannot be."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A sound snapshot to go on from."""
-
-    path: Path
-    tensors: dict[str, np.ndarray]
-    sidecar: SnapshotSidecar
-
-
 def resume_folder(resume: str) -> Path | None:
     """The run's folder that ``--resume`` names, or None for ``auto``.
 
@@ -57,18 +52,22 @@ def resume_folder(resume: str) -> Path | None:
     return path if path.is_dir() else path.parent
 
 
-def find_snapshot(resume: str, folder: Path) -> tuple[Snapshot | None, list[str]]:
-    """The snapshot to go on from, None where the run starts from scratch; and lines for the user.
+def find_snapshot(resume: str, folder: Path) -> tuple[Snapshot | PlainCheckpoint | None, list[str]]:
+    """What to go on from, None where the run starts from scratch; and lines for the user.
 
     Raises:
         ResumeError: the file that was named, or every snapshot of the folder, is not sound.
     """
-    if resume != AUTO and Path(resume).is_file():
-        return _named_snapshot(Path(resume)), []
-    path, passed_over = run_folder.newest_sound(folder) if folder.is_dir() else (None, [])
-    if path is not None:
-        contents, sidecar = run_folder.read_snapshot(path)
-        return Snapshot(path, contents.tensors, sidecar), passed_over
+    try:
+        if resume != AUTO and Path(resume).is_file():
+            return _named_snapshot(Path(resume)), []
+        if folder.is_dir() and foreign.is_plain(folder):
+            return foreign.newest(folder)
+    except UnsoundError as error:
+        raise ResumeError(f"--resume {resume}: {error}") from error
+    snapshot, passed_over = run_folder.newest_sound(folder) if folder.is_dir() else (None, [])
+    if snapshot is not None:
+        return snapshot, passed_over
     if passed_over:
         raise ResumeError("\n".join([*passed_over, f"{folder}: no sound snapshot is left"]))
     if resume != AUTO:
@@ -76,17 +75,15 @@ def find_snapshot(resume: str, folder: Path) -> tuple[Snapshot | None, list[str]
     return None, [f"{folder}: no snapshot to resume, the run starts from scratch"]
 
 
-def _named_snapshot(path: Path) -> Snapshot:
+def _named_snapshot(path: Path) -> Snapshot | PlainCheckpoint:
     if path.name in (BEST, FINAL):
         raise ResumeError(
             f"--resume {path}: only weights are in it; --init_from {path} starts a new run from "
             "them, and --resume with the folder goes on from its newest snapshot"
         )
-    try:
-        contents, sidecar = run_folder.read_snapshot(path)
-    except UnsoundError as error:
-        raise ResumeError(f"--resume {path}: {error}") from error
-    return Snapshot(path, contents.tensors, sidecar)
+    if foreign.is_plain(path.parent):
+        return foreign.read(path)
+    return run_folder.read_snapshot(path)
 
 
 def resumed_config(sidecar: SnapshotSidecar, given: LoadedConfig) -> tuple[Config, list[str]]:
@@ -122,6 +119,57 @@ def resumed_config(sidecar: SnapshotSidecar, given: LoadedConfig) -> tuple[Confi
     if faults:
         raise ConfigError("\n".join(faults))
     return config_from_dict(_tree({**before, **changed}), "the resumed configuration"), lines
+
+
+def restore(step: TrainStep, snapshot: Snapshot) -> None:
+    """Put a snapshot's tensors into the step, each by its exact name and shape.
+
+    Raises:
+        ResumeError: a name or a shape is not that of the run; nothing is changed then.
+    """
+    put(step, snapshot.tensors, str(snapshot.path))
+
+
+def initialise_from(step: TrainStep, path: Path) -> None:
+    """Start from the weights of another run; everything else is new.
+
+    Raises:
+        ResumeError: the file is not sound, or its net is another one (all differences named).
+    """
+    try:
+        _, weights = weights_in(checkpoint.read_ckpt(path))
+        if bad := checkpoint.not_finite(weights):
+            raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+    except UnsoundError as error:
+        raise ResumeError(f"--init_from {path}: {error}") from error
+    except OSError as error:
+        raise ResumeError(f"--init_from {path}: {error.strerror}") from error
+    put(step.network, weights, f"--init_from {path}")
+    start_averages(step)
+
+
+def start_averages(step: TrainStep) -> None:
+    """Let the moving averages start at the present weights."""
+    values = {p.name: p.asnumpy() for p in step.network.get_parameters()}
+    for average in step.averages:
+        average.set_data(Tensor(values[average.name.removeprefix(EMA_PREFIX)].copy()))
+
+
+def put(cell: nn.Cell, tensors: Mapping[str, np.ndarray], source: str) -> None:
+    """Set every parameter of ``cell`` from ``tensors``; ``source`` names them in an error.
+
+    Raises:
+        ResumeError: names or shapes differ (all differences named); nothing is changed then.
+    """
+    parameters = {parameter.name: parameter for parameter in cell.get_parameters()}
+    faults = shape_differences(
+        {name: parameter.shape for name, parameter in parameters.items()},
+        {name: value.shape for name, value in tensors.items()},
+    )
+    if faults:
+        raise ResumeError(f"{source}: another net or optimizer:\n  " + "\n  ".join(faults))
+    for name, parameter in parameters.items():
+        parameter.set_data(Tensor(tensors[name].copy()))
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +18,15 @@ import numpy as np
 
 from ferspore.checkpoint import (
     WRITING,
-    Contents,
     SnapshotSidecar,
     UnsoundError,
     describe_file,
     not_finite,
+    publish,
     read_ckpt,
     read_sidecar,
     read_sound,
+    roll_forward,
     save_weights,
     seal,
     sidecar_path,
@@ -49,10 +51,10 @@ def snapshot_name(epoch: int, step: int) -> str:
     return f"fer-{epoch}_{step}.ckpt"
 
 
-def write_snapshot_sidecar(
-    checkpoint: Path, described: Mapping[str, Any], progress: Progress, run: Mapping[str, Any]
-) -> None:
-    """Write the sidecar that makes ``checkpoint`` count.
+def snapshot_sidecar(
+    described: Mapping[str, Any], progress: Progress, run: Mapping[str, Any]
+) -> bytes:
+    """The sealed sidecar that makes a snapshot count.
 
     ``described`` comes from ``describe_file``; ``run`` holds config, data, stage and cores.
     """
@@ -65,21 +67,32 @@ def write_snapshot_sidecar(
         "global_step": progress.global_step,
         "evaluated": progress.evaluated,
         "epoch_loss_sum": progress.epoch_loss_sum,
+        "epoch_loss_steps": progress.epoch_loss_steps,
         "epoch_seconds": progress.epoch_seconds,
         "best_accuracy": progress.best_accuracy,
         "best_loss": progress.best_loss,
         "best_epoch": progress.best_epoch,
-        "epochs_since_best": max(progress.epochs_since_best, 0),
+        "epochs_since_best": progress.epochs_since_best,
         "history": progress.history,
         **run,
     }
-    write_file(sidecar_path(checkpoint), seal(values))
+    return seal(values)
 
 
-def read_snapshot(path: Path) -> tuple[Contents, SnapshotSidecar]:
-    """A sound snapshot; see ``read_sound`` for what is refused.
+@dataclass(frozen=True)
+class Snapshot:
+    """A sound snapshot: one that a run can go on from."""
 
-    A snapshot that was copied or set aside under its own name is as good as one in the window.
+    path: Path
+    tensors: dict[str, np.ndarray]
+    sidecar: SnapshotSidecar
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """A sound snapshot; a copy set aside under its own name is as good as one in the window.
+
+    Raises:
+        UnsoundError: see ``read_sound``; or its sidecar contradicts its name or itself.
     """
     contents, sidecar = read_sound(path)
     if not isinstance(sidecar, SnapshotSidecar):
@@ -89,7 +102,7 @@ def read_snapshot(path: Path) -> tuple[Contents, SnapshotSidecar]:
     expected = (sidecar.epoch - 1) * sidecar.steps_per_epoch + sidecar.step
     if sidecar.step > sidecar.steps_per_epoch or sidecar.global_step != expected:
         raise UnsoundError("its sidecar's epoch, step and global_step disagree")
-    return contents, sidecar
+    return Snapshot(path, contents.tensors, sidecar)
 
 
 def progress_of(sidecar: SnapshotSidecar, monitor: str) -> Progress:
@@ -101,6 +114,7 @@ def progress_of(sidecar: SnapshotSidecar, monitor: str) -> Progress:
         step=sidecar.step,
         evaluated=sidecar.evaluated,
         epoch_loss_sum=sidecar.epoch_loss_sum,
+        epoch_loss_steps=sidecar.epoch_loss_steps,
         epoch_seconds=sidecar.epoch_seconds,
         best_accuracy=sidecar.best_accuracy,
         best_loss=sidecar.best_loss,
@@ -130,16 +144,14 @@ def _written(path: Path) -> str:
         return moment.isoformat(timespec="microseconds")
 
 
-def newest_sound(folder: Path) -> tuple[Path | None, list[str]]:
+def newest_sound(folder: Path) -> tuple[Snapshot | None, list[str]]:
     """The newest snapshot that can be resumed, and a line for each newer one passed over."""
     passed_over = []
     for path in reversed(list_snapshots(folder)):
         try:
-            read_snapshot(path)
+            return read_snapshot(path), passed_over
         except UnsoundError as error:
             passed_over.append(f"{path}: passed over: {error}")
-        else:
-            return path, passed_over
     return None, passed_over
 
 
@@ -157,9 +169,10 @@ def prune(folder: Path, keep: int, newest: Path) -> None:
 
 
 def clean_leftovers(folder: Path) -> None:
-    """Delete what a killed writer left behind; the caller holds the folder's lock."""
-    for path in folder.glob(WRITING + "*"):
-        path.unlink(missing_ok=True)
+    """Finish or delete what a killed writer left behind; the caller holds the folder's lock."""
+    for path in sorted(folder.glob(WRITING + "*")):
+        if path.suffix != ".json" or not roll_forward(path):
+            path.unlink(missing_ok=True)
     for path in folder.glob("fer-*.json"):
         if not path.with_suffix(".ckpt").exists():
             path.unlink(missing_ok=True)
@@ -189,8 +202,8 @@ def save_model(
 ) -> None:
     """Write a weights-only checkpoint, then its sidecar.
 
-    Best accuracy, epoch and validation loss stand inside the file too, in float64, so that the
-    sidecar can be made anew. ``run`` holds config, data and usage.
+    Best accuracy, epoch and validation loss stand inside the file too, so that the sidecar can
+    be made anew. ``run`` holds config, data and usage.
     """
     latest = progress.history[-1] if progress.history else {}
     info = {
@@ -199,21 +212,23 @@ def save_model(
         "val_loss": latest.get("val_loss"),
         "epoch_num": progress.epoch,
     }
-    save_weights(path, weights, {tag: value for tag, value in info.items() if value is not None})
-    write_model_sidecar(path, kind, weights, info, progress.monitor, run)
+    beside = path.with_name(WRITING + path.name)
+    save_weights(beside, weights, {tag: value for tag, value in info.items() if value is not None})
+    described = describe_file(beside, path.name)
+    publish(beside, path, model_sidecar(described, kind, weights, info, progress.monitor, run))
 
 
-def write_model_sidecar(
-    path: Path,
-    kind: str,
+def model_sidecar(
+    described: Mapping[str, Any],
+    kind: Literal["best", "final"],
     weights: Mapping[str, np.ndarray],
     info: Mapping[str, float | int | None],
     monitor: str,
     run: Mapping[str, Any],
-) -> None:
-    """Write the sidecar of the weights-only file ``path``; ``info`` is what stands inside it."""
+) -> bytes:
+    """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file."""
     values = {
-        **describe_file(path, path.name),
+        **described,
         "kind": kind,
         "best_accuracy": info.get("best_accuracy"),
         "best_epoch": info.get("best_epoch"),
@@ -226,17 +241,20 @@ def write_model_sidecar(
         "config": run["config"],
         "data": run["data"],
     }
-    write_file(sidecar_path(path), seal(values))
+    return seal(values)
 
 
 def best_value(folder: Path, monitor: str) -> float | None:
-    """The monitored value of the folder's best model, from inside the file; None without one."""
+    """The monitored value of the folder's best model, None without one.
+
+    It stands inside the file; for a file that plain MindSpore wrote, in the sidecar.
+    """
+    path, key = folder / BEST, "best_accuracy" if monitor == "val_accuracy" else "val_loss"
     try:
-        info = read_ckpt(folder / BEST).info
+        value = read_ckpt(path).info.get(key)
+        return value if value is not None else getattr(read_sound(path)[1], key)
     except (OSError, UnsoundError):
         return None
-    value = info.get("best_accuracy" if monitor == "val_accuracy" else "val_loss")
-    return None if value is None else float(value)
 
 
 def guards_best(folder: Path, progress: Progress) -> bool:
@@ -265,7 +283,9 @@ def repair_best(folder: Path, monitor: str, run: Mapping[str, Any]) -> str | Non
         return f"{path}: {error}; it is not used, and the next best model replaces it"
     if "best_accuracy" not in contents.info or not_finite(contents.tensors):
         return None
-    write_model_sidecar(path, "best", contents.tensors, contents.info, monitor, run)
+    described = describe_file(path, path.name)
+    sidecar = model_sidecar(described, "best", contents.tensors, contents.info, monitor, run)
+    write_file(sidecar_path(path), sidecar)
     return f"{path}: {reason}; the sidecar was made anew from the accuracy and epoch in the file"
 
 

@@ -25,17 +25,25 @@ from ferspore.config import Config, ConfigError, LoadedConfig, config_yaml
 from ferspore.data.batches import Augmentation, Batches, EpochSource
 from ferspore.data.csv import FaceTable, load_csv
 from ferspore.data.practice import practice_csv
-from ferspore.evaluate import Evaluator, shape_differences, weights_in
+from ferspore.evaluate import Evaluator, weights_in
+from ferspore.foreign import PlainCheckpoint, take_over
 from ferspore.model import Architecture, build_network
 from ferspore.progress import Progress
-from ferspore.resume import ResumeError, Snapshot, find_snapshot, resumed_config
-from ferspore.run_folder import BEST, CONFIG, FINAL, METRICS, RunLock
+from ferspore.resume import (
+    ResumeError,
+    find_snapshot,
+    initialise_from,
+    restore,
+    resumed_config,
+)
+from ferspore.run_folder import BEST, CONFIG, FINAL, METRICS, RunLock, Snapshot
 from ferspore.schedule import learning_rate
 from ferspore.step import Schedule, StepSettings, TrainStep, current_weights
 
 Say = Callable[[str], None]
 
 DONE, FAILED = 0, 1
+Source = Snapshot | PlainCheckpoint | None  # what a resumed run goes on from
 FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
 
 
@@ -65,23 +73,17 @@ def run(request: Request, say: Say) -> int:
 
 
 def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
-    config, snapshot = configure(request, say)
-    device, lines = runtime.select_device(config.device)
-    for line in lines:
-        say(line)
-    refuse_amp_on_cpu(config, device)
-    table = load_faces(config, snapshot, say)
-    facts = describe_run(request.folder, config, table)
+    config, source = configure(request, say)
+    device = choose_device(config, say)
+    table = load_faces(config, source, say)
     batches = build_batches(config, table)
     rate = schedule_of(config, batches.steps_per_epoch)
     step = build_step(config, table, rate, batches.steps_per_epoch)
-    progress = Progress(batches.steps_per_epoch, config.training.monitor)
-    if snapshot:
-        progress = restore(step, snapshot, config, say)
-    elif request.init_from:
-        initialise_from(step, request.init_from, say)
-    announce(facts, config, table, step, progress, device, say)
+    evaluator = Evaluator(architecture_in(config))
+    facts = describe_run(request.folder, config, table)
+    say(headline(facts, config, table, step, batches, device))
 
+    progress = start(request, config, source, step, batches.steps_per_epoch, say)
     recorder = StepRecorder(progress, lambda: signals.received is not None)
     snapshots = Snapshots(
         recorder,
@@ -92,7 +94,7 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     evaluation = EvalCallback(
         recorder,
         facts,
-        evaluator=Evaluator(architecture_in(config)),
+        evaluator=evaluator,
         faces=table.splits[config.data.val_usage],
         weights=lambda: current_weights(step),
         learning_rate=rate,
@@ -102,25 +104,22 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
         after=snapshots.mark_evaluated,
         say=say,
     )
-    checkpoint.write_file(facts.folder / CONFIG, config_yaml(config).encode())
-    if repaired := run_folder.repair_best(facts.folder, config.training.monitor, facts.model):
-        say(repaired)
-    if snapshot:
-        take_up(snapshot, snapshots, evaluation, say)
+    bar = ProgressBar(
+        progress, epochs=config.training.epochs, batch_size=config.training.batch_size, say=say
+    )
+    prepare_folder(facts, config, say)
+    if source:
+        take_up(source, snapshots, evaluation, say)
+        say(resumed_line(progress, config, rate))
     if not is_over(progress, config) and signals.received is None:
-        bar = ProgressBar(
-            progress,
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-            say=say,
-        )
         callbacks = [recorder, snapshots, *([bar] if config.logging.progress else []), evaluation]
         try:
             train_epochs(step, batches, progress, config, callbacks)
         except NonFiniteLossError as error:
-            bar.close()
             say(f"stopped: {error}. {last_snapshot_line(facts.folder)} A lower learning rate helps")
             return FAILED
+        finally:
+            bar.close()
     if not is_over(progress, config):
         return stopped(facts.folder, progress, signals.received, say)
     return finish(facts, config, progress, step, say)
@@ -142,33 +141,36 @@ def refuse_what_contradicts(request: Request) -> None:
         )
 
 
-def configure(request: Request, say: Say) -> tuple[Config, Snapshot | None]:
-    """The configuration of this run and the snapshot it goes on from, if any."""
+def configure(request: Request, say: Say) -> tuple[Config, Source]:
+    """The configuration of this run and what it goes on from, if anything."""
     if request.resume is None:
         return request.given.config, None
-    snapshot, lines = find_snapshot(request.resume, request.folder)
+    source, lines = find_snapshot(request.resume, request.folder)
+    config = request.given.config
+    if isinstance(source, Snapshot):
+        config, more = resumed_config(source.sidecar, request.given)
+        lines = [*lines, *more]
     for line in lines:
         say(line)
-    if snapshot is None:
-        return request.given.config, None
-    config, lines = resumed_config(snapshot.sidecar, request.given)
+    return config, source
+
+
+def choose_device(config: Config, say: Say) -> str:
+    device, lines = runtime.select_device(config.device)
     for line in lines:
         say(line)
-    return config, snapshot
-
-
-def refuse_amp_on_cpu(config: Config, device: str) -> None:
     if device == "CPU" and config.training.amp_level != "O0":
         raise ConfigError(
             f"training.amp_level: received {config.training.amp_level!r}; mixed precision is for "
             "GPU and Ascend, on the CPU only 'O0' is accepted"
         )
+    return device
 
 
 # --- load and build -----------------------------------------------------------------------------
 
 
-def load_faces(config: Config, snapshot: Snapshot | None, say: Say) -> FaceTable:
+def load_faces(config: Config, going_on: Source, say: Say) -> FaceTable:
     """The Training split and the one that selects the best model; never PrivateTest unasked."""
     source = config.data.csv
     if source is None:
@@ -183,11 +185,11 @@ def load_faces(config: Config, snapshot: Snapshot | None, say: Say) -> FaceTable
         cache=config.data.cache,
         report=say,
     )
-    if snapshot and table.sha256 != snapshot.sidecar.data["sha256"]:
+    if isinstance(going_on, Snapshot) and table.sha256 != going_on.sidecar.data["sha256"]:
+        trained = going_on.sidecar.data
         raise ResumeError(
-            f"{source}: its content is not what the run was trained on "
-            f"(sha256 {table.sha256[:12]}..., the run has "
-            f"{snapshot.sidecar.data['sha256'][:12]}... of {snapshot.sidecar.data['csv']})"
+            f"{source}: its content is not what the run was trained on (sha256 "
+            f"{table.sha256[:12]}..., the run has {trained['sha256'][:12]}... of {trained['csv']})"
         )
     return table
 
@@ -273,67 +275,90 @@ def build_step(
     return TrainStep(network, settings, Schedule(rate, config.training.epochs * steps_per_epoch))
 
 
-# --- resume -------------------------------------------------------------------------------------
+# --- start or resume ----------------------------------------------------------------------------
 
 
-def restore(step: TrainStep, snapshot: Snapshot, config: Config, say: Say) -> Progress:
-    """Put the snapshot's tensors into the step, each by its exact name and shape."""
-    parameters = {parameter.name: parameter for parameter in step.get_parameters()}
-    faults = shape_differences(
-        {name: parameter.shape for name, parameter in parameters.items()},
-        {name: value.shape for name, value in snapshot.tensors.items()},
-    )
-    if faults:
-        raise ResumeError(f"{snapshot.path}: not of this run: " + "; ".join(faults))
-    for name, parameter in parameters.items():
-        parameter.set_data(Tensor(snapshot.tensors[name].copy()))
-    if snapshot.sidecar.cores != runtime.cores():
-        say(
-            f"warning: the snapshot was written with {snapshot.sidecar.cores} CPU cores, now "
-            f"there are {runtime.cores()}: sums round otherwise, so the bits will differ"
-        )
-    return run_folder.progress_of(snapshot.sidecar, config.training.monitor)
+def start(
+    request: Request,
+    config: Config,
+    source: Source,
+    step: TrainStep,
+    steps_per_epoch: int,
+    say: Say,
+) -> Progress:
+    """Bring the step to where the run begins; its progress there."""
+    progress = Progress(steps_per_epoch, config.training.monitor)
+    if request.init_from:
+        initialise_from(step, request.init_from)
+        say(f"weights from {request.init_from}; epoch 0, a new optimizer")
+    if isinstance(source, PlainCheckpoint):
+        try:
+            lines = take_over(step, source, progress)
+        except UnsoundError as error:
+            raise ResumeError(str(error)) from error
+        for line in lines:
+            say(line)
+    if isinstance(source, Snapshot):
+        restore(step, source)
+        progress = run_folder.progress_of(source.sidecar, config.training.monitor)
+        if source.sidecar.cores != runtime.cores():
+            say(
+                f"warning: the snapshot was written with {source.sidecar.cores} CPU cores, now "
+                f"there are {runtime.cores()}: sums round otherwise, so the bits will differ"
+            )
+    return progress
 
 
-def initialise_from(step: TrainStep, path: Path, say: Say) -> None:
-    """Start from the weights of another run; everything else is new.
-
-    Raises:
-        ResumeError: the file is not sound, or its net is another one (all differences named).
-    """
-    try:
-        contents = checkpoint.read_ckpt(path)
-        _, weights = weights_in(contents)
-        if bad := checkpoint.not_finite(weights):
-            raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
-    except (UnsoundError, OSError) as error:
-        raise ResumeError(f"--init_from {path}: {error}") from error
-    parameters = {p.name: p for p in step.network.get_parameters()}
-    faults = shape_differences(
-        {name: parameter.shape for name, parameter in parameters.items()},
-        {name: value.shape for name, value in weights.items()},
-    )
-    if faults:
-        raise ResumeError(f"--init_from {path}: another net:\n  " + "\n  ".join(faults))
-    for name, parameter in parameters.items():
-        parameter.set_data(Tensor(weights[name].copy()))
-    for average in step.averages:
-        average.set_data(Tensor(weights[average.name.removeprefix("ema.")].copy()))
-    say(f"weights from {path}; epoch 0, a new optimizer")
+def prepare_folder(facts: RunFacts, config: Config, say: Say) -> None:
+    checkpoint.write_file(facts.folder / CONFIG, config_yaml(config).encode())
+    if repaired := run_folder.repair_best(facts.folder, config.training.monitor, facts.model):
+        say(repaired)
 
 
-def take_up(snapshot: Snapshot, snapshots: Snapshots, evaluation: EvalCallback, say: Say) -> None:
-    """Bring the folder to the snapshot's state: metrics, and an evaluation that did not happen."""
+def take_up(source: Source, snapshots: Snapshots, evaluation: EvalCallback, say: Say) -> None:
+    """Bring the folder to the state of what the run goes on from."""
     progress, facts = snapshots.recorder.progress, snapshots.facts
+    if isinstance(source, PlainCheckpoint):
+        measure_best(facts, progress, evaluation, say)
     run_folder.write_json_lines(facts.folder / METRICS, progress.history)
     if progress.best_epoch and not (facts.folder / BEST).exists():
         say(f"warning: {facts.folder / BEST} of epoch {progress.best_epoch} is not in this folder")
     if progress.epoch_done and not progress.evaluated:
         say(f"epoch {progress.epoch} was not evaluated before the stop: evaluating it first")
         evaluation.finish_epoch()
-        if snapshot.path.parent.resolve() == facts.folder.resolve():
-            snapshots.adopt(snapshot.sidecar)
+        if source.path.parent.resolve() == facts.folder.resolve():
+            snapshots.adopt(source.sidecar)
             snapshots.mark_evaluated()
+
+
+def measure_best(facts: RunFacts, progress: Progress, evaluation: EvalCallback, say: Say) -> None:
+    """The best accuracy of a folder that plain MindSpore wrote, by evaluating its best model."""
+    path = facts.folder / BEST
+    if not path.exists():
+        say(f"{path} is not there: the first epoch that is evaluated becomes the best")
+        return
+    try:
+        contents = checkpoint.read_ckpt(path)
+        _, weights = weights_in(contents)
+        evaluation.evaluator.load(weights)
+    except UnsoundError as error:
+        say(f"{path}: {error}; the first epoch that is evaluated becomes the best")
+        return
+    scores = evaluation.evaluator.score(evaluation.faces)
+    progress.best_accuracy, progress.best_loss = scores.accuracy, scores.loss
+    progress.best_epoch = int(contents.info.get("epoch_num", progress.epoch))
+    info = {
+        "best_accuracy": scores.accuracy,
+        "best_epoch": progress.best_epoch,
+        "val_loss": scores.loss,
+        "epoch_num": progress.best_epoch,
+    }
+    described = checkpoint.describe_file(path, path.name)
+    sidecar = run_folder.model_sidecar(
+        described, "best", weights, info, progress.monitor, facts.model
+    )
+    checkpoint.write_file(checkpoint.sidecar_path(path), sidecar)
+    say(f"{path}: measured anew, accuracy {scores.accuracy:.4f}; patience counts from here")
 
 
 # --- train --------------------------------------------------------------------------------------
@@ -372,40 +397,40 @@ def is_over(progress: Progress, config: Config) -> bool:
 # --- say and finish -----------------------------------------------------------------------------
 
 
-def announce(
+def headline(
     facts: RunFacts,
     config: Config,
     table: FaceTable,
     step: TrainStep,
-    progress: Progress,
+    batches: Batches,
     device: str,
-    say: Say,
-) -> None:
+) -> str:
     parameters = sum(p.size for p in step.network.trainable_params())
-    versions = checkpoint.versions()
-    say(
+    return (
         f"{facts.folder}: {parameters:,} parameters, {len(table.splits['Training']):,} faces, "
-        f"{progress.steps_per_epoch} steps of {config.training.batch_size} an epoch, "
+        f"{batches.steps_per_epoch} steps of {config.training.batch_size} an epoch, "
         f"{config.training.epochs} epochs, seed {config.seed}; {device}, {runtime.cores()} cores, "
-        f"MindSpore {versions['mindspore']}"
+        f"MindSpore {checkpoint.versions()['mindspore']}"
     )
-    if progress.epoch == 0:
-        return
-    best = (
-        f"best accuracy {progress.best_accuracy:.4f} at epoch {progress.best_epoch}, "
-        f"{progress.epochs_since_best} epochs ago"
-        if progress.best_accuracy is not None
-        else "no epoch evaluated yet"
-    )
-    say(
-        f"resumed: epoch {progress.epoch}, step {progress.step}/{progress.steps_per_epoch}; "
-        f"{best}; {config.training.epochs - progress.epochs_done} epochs to go"
+
+
+def resumed_line(progress: Progress, config: Config, rate: Callable[[int], float]) -> str:
+    best = "no epoch evaluated yet"
+    if progress.best_accuracy is not None:
+        best = (
+            f"best accuracy {progress.best_accuracy:.4f} at epoch {progress.best_epoch}, "
+            f"{progress.epochs_since_best} epochs since"
+        )
+    return (
+        f"resumed at epoch {progress.epoch}, step {progress.step}/{progress.steps_per_epoch}: "
+        f"{best}; lr {rate(progress.global_step):.5f}; "
+        f"{config.training.epochs - progress.epochs_done} epochs to go"
     )
 
 
 def last_snapshot_line(folder: Path) -> str:
-    path, _ = run_folder.newest_sound(folder)
-    return f"The last snapshot, {path}, stands." if path else "There is no snapshot yet."
+    snapshot, _ = run_folder.newest_sound(folder)
+    return f"The last snapshot, {snapshot.path}, stands." if snapshot else "No snapshot yet."
 
 
 def continue_command(folder: Path) -> str:

@@ -162,7 +162,7 @@ Ranges = Mapping[str, tuple[float, float]]
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # points (N,P,2), tone (N,), shown (N,) bool
 
 
-class PracticeDataError(Exception):
+class PracticeDataError(OSError):
     """The practice data set could not be written."""
 
 
