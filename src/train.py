@@ -60,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         help="continue a run from its newest snapshot, or from the one that is named",
     )
     parser.add_argument("--init_from", metavar="FILE.ckpt", help="weights for a new run")
+    stages = parser.add_mutually_exclusive_group()
+    stages.add_argument("--stage", metavar="NAME", help="run one stage of the configuration")
+    stages.add_argument("--run_all_stages", action="store_true", help="run them all in order")
     parser.add_argument("--print_config", action="store_true", help="show every value's origin")
     parser.add_argument("--verbose", action="store_true", help="show MindSpore's own warnings")
     return parser
@@ -95,6 +98,10 @@ def run_folder(arguments: argparse.Namespace, loaded: LoadedConfig) -> Path:
     return CHECKPOINTS / loaded.config.name
 
 
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
 def main(words: list[str]) -> int:
     arguments = parser().parse_args(runtime.with_underscores(words))
     try:
@@ -105,18 +112,23 @@ def main(words: list[str]) -> int:
         print(format_config(loaded), end="")
         return 0
     for line in runtime.prepare(verbose=arguments.verbose):
-        print(line, flush=True)
+        say(line)
 
     from ferspore.data.csv import DataError
     from ferspore.resume import ResumeError
     from ferspore.run_folder import RunLockedError
+    from ferspore.stages import run_stages
     from ferspore.training import Request, run
 
     init_from = Path(arguments.init_from) if arguments.init_from else None
     try:
         folder = run_folder(arguments, loaded)
         request = Request(loaded, folder, arguments.resume, init_from)
-        return run(request, lambda line: print(line, flush=True))
+        if arguments.run_all_stages or arguments.stage:
+            return run_stages(request, arguments.stage, say)
+        if loaded.config.stages:
+            raise ConfigError("stages: --run-all-stages runs them all, --stage NAME one of them")
+        return run(request, say)
     except (ConfigError, DataError, ResumeError, RunLockedError, runtime.DeviceError) as error:
         return runtime.refuse(error)
     except OSError as error:

@@ -130,3 +130,11 @@ def test_another_net_is_refused_with_every_difference(csv, tmp_path):
     plain(tmp_path / "fer-1_4.ckpt", seed=1)
     with pytest.raises(ResumeError, match=r"stem\.0\.weight \(16, 1, 3, 3\): has the shape"):
         runs.train(tmp_path, csv, resume="auto", model__width=16)
+
+
+def test_a_file_with_mindspores_crc_and_text_inside_is_read(tmp_path):
+    network = build_network(ARCHITECTURE, 1)
+    path = tmp_path / "fer-1_4.ckpt"
+    mindspore.save_checkpoint(network, str(path), append_dict={"note": "hi"}, crc_check=True)
+    tensors = checkpoint.read_ckpt(path).tensors
+    assert set(tensors) == {parameter.name for parameter in network.get_parameters()}

@@ -29,6 +29,7 @@ import ferspore
 
 FORMAT = 1
 WRITING = ".writing-"  # prefix of a file that is not whole yet
+CRC_TAIL = 17  # bytes: "crc_num" and a ten-byte number
 INFO_TAGS = ("best_accuracy", "best_epoch", "val_loss", "epoch_num", "step_num")
 
 # MindSpore's tensor types in a checkpoint that numpy has too
@@ -303,6 +304,8 @@ def parse_ckpt(content: bytes) -> Contents:
     """See ``read_ckpt``."""
     if not content:
         raise UnsoundError("it is empty")
+    if content[-CRC_TAIL:].startswith(b"crc_num"):
+        content = content[:-CRC_TAIL]  # what crc_check=True of save_checkpoint appends
     message = Checkpoint()
     try:
         message.ParseFromString(content)
@@ -313,6 +316,8 @@ def parse_ckpt(content: bytes) -> Contents:
     pieces: dict[str, list[bytes]] = {}
     kinds: dict[str, tuple[str, tuple[int, ...]]] = {}
     for value in message.value:
+        if value.tensor.tensor_type == "str":  # append_info may hold text, which is no tensor
+            continue
         kind = (value.tensor.tensor_type, tuple(value.tensor.dims))
         if kinds.setdefault(value.tag, kind) != kind:
             raise UnsoundError(f"{value.tag!r} stands in it twice with different shapes")
@@ -334,7 +339,10 @@ def _array(tag: str, dtype: str, shape: tuple[int, ...], content: bytes) -> np.n
         raise UnsoundError(
             f"{tag!r} has {len(content)} bytes where its shape {shape} takes {expected}"
         )
-    return np.frombuffer(content, DTYPES[dtype]).reshape(shape)
+    try:
+        return np.frombuffer(content, DTYPES[dtype]).reshape(shape)
+    except ValueError as error:  # such as (2**62, 4, 0), whose product is 0
+        raise UnsoundError(f"{tag!r} has the impossible shape {shape}") from error
 
 
 def not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:

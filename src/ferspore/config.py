@@ -61,6 +61,7 @@ class Data(_Frozen):
 
     csv: Text | None = None
     val_usage: Literal[tuple(s for s in SPLITS if s != "Training")] = "PublicTest"
+    face_size: Annotated[Int, Field(ge=16, le=48)] = 48  # pixels a side that the net sees
     skip_bad_rows: Bool = False
     cache: Bool = True
 

@@ -1,14 +1,18 @@
 """Network and faces -> logits and scores, always in evaluation mode."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
+from pydantic import ValidationError
 
 from ferspore import checkpoint
 from ferspore.checkpoint import Contents, UnsoundError
+from ferspore.config import ConfigError, Model, config_from_dict
 from ferspore.data.csv import Faces
+from ferspore.data.resize import resize
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.metrics import Scores, score
 from ferspore.model import Architecture, ResNet, architecture_of
@@ -19,7 +23,9 @@ BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 class Evaluator:
     """A net of its own for evaluation, so that the one in training is never switched over."""
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: Architecture, face_size: int = FACE_SIZE):
+        """``face_size``: pixels a side that the net was trained on; faces are resized to it."""
+        self.face_size = face_size
         self.network = ResNet(architecture)
         self.network.set_train(False)
         self.parameters = {p.name: p for p in self.network.get_parameters()}
@@ -42,6 +48,7 @@ class Evaluator:
         The last batch is padded to a full one, since another shape is another graph. With
         ``tta`` the logits of each face and of its mirror image are averaged.
         """
+        images = resize(images, self.face_size)
         parts = [np.empty((0, len(EMOTIONS)), np.float32)]
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
@@ -52,7 +59,7 @@ class Evaluator:
         return np.concatenate(parts)
 
     def _forward(self, batch: np.ndarray) -> np.ndarray:
-        padded = np.zeros((BATCH_SIZE, 1, FACE_SIZE, FACE_SIZE), np.float32)
+        padded = np.zeros((BATCH_SIZE, 1, self.face_size, self.face_size), np.float32)
         padded[: len(batch), 0] = batch
         return self.network(Tensor(padded)).asnumpy()[: len(batch)]
 
@@ -94,8 +101,21 @@ def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]
     if architecture is None:
         names = ", ".join(list(contents.tensors)[:3])
         raise UnsoundError(f"it holds no network of ours (its tensors: {names}, ...)")
+    try:  # the bounds of the configuration: a hostile shape must not make us build a huge net
+        Model(**asdict(architecture))
+    except ValidationError as error:
+        raise UnsoundError(
+            f"its network is beyond what the configuration allows: {architecture}"
+        ) from error
     names = [parameter.name for parameter in ResNet(architecture).get_parameters()]
     return architecture, {name: tensors[name] for name in names if name in tensors}
+
+
+def _face_size(config: Mapping[str, object]) -> int:
+    try:
+        return config_from_dict(config, "its sidecar").data.face_size
+    except ConfigError as error:
+        raise UnsoundError(f"the configuration in its sidecar: {error}") from error
 
 
 def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
@@ -105,13 +125,14 @@ def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
         UnsoundError: the file is damaged, or no checkpoint of this network.
         OSError: it cannot be read.
     """
-    lines = []
+    lines, face_size = [], FACE_SIZE
     if checkpoint.sidecar_path(path).exists():
-        contents, _ = checkpoint.read_sound(path)
+        contents, sidecar = checkpoint.read_sound(path)
+        face_size = _face_size(sidecar.config)
     else:
         contents = checkpoint.read_ckpt(path)
         lines.append(f"{path}: no sidecar; the network is built from the shapes in the file")
     architecture, weights = weights_in(contents)
-    evaluator = Evaluator(architecture)
+    evaluator = Evaluator(architecture, face_size)
     evaluator.load(weights)
     return evaluator, lines

@@ -172,7 +172,7 @@ def architecture_of(shapes: Mapping[str, tuple[int, ...]]) -> Architecture | Non
         return None
     counts: dict[int, set[int]] = {}
     for name in shapes:
-        if found := re.fullmatch(r"stages\.(\d+)\.(\d+)\.conv1\.weight", name):
+        if found := re.fullmatch(r"stages\.([0-9]{1,3})\.([0-9]{1,3})\.conv1\.weight", name):
             counts.setdefault(int(found[1]), set()).add(int(found[2]))
     stages = [counts.get(index, set()) for index in range(len(counts))]
     if not stages or any(blocks != set(range(len(blocks))) or not blocks for blocks in stages):

@@ -23,8 +23,9 @@ from ferspore.callbacks import (
 from ferspore.checkpoint import UnsoundError
 from ferspore.config import Config, ConfigError, LoadedConfig, config_yaml
 from ferspore.data.batches import Augmentation, Batches, EpochSource
-from ferspore.data.csv import FaceTable, load_csv
+from ferspore.data.csv import Faces, FaceTable, load_csv
 from ferspore.data.practice import practice_csv
+from ferspore.data.resize import resize
 from ferspore.evaluate import Evaluator, weights_in
 from ferspore.foreign import PlainCheckpoint, take_over
 from ferspore.model import Architecture, build_network
@@ -55,6 +56,7 @@ class Request:
     folder: Path
     resume: str | None
     init_from: Path | None
+    stage: str | None = None
 
 
 def run(request: Request, say: Say) -> int:
@@ -79,8 +81,8 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     batches = build_batches(config, table)
     rate = schedule_of(config, batches.steps_per_epoch)
     step = build_step(config, table, rate, batches.steps_per_epoch)
-    evaluator = Evaluator(architecture_in(config))
-    facts = describe_run(request.folder, config, table)
+    evaluator = Evaluator(architecture_in(config), config.data.face_size)
+    facts = describe_run(request, config, table)
     say(headline(facts, config, table, step, batches, device))
 
     progress = start(request, config, source, step, batches.steps_per_epoch, say)
@@ -194,7 +196,7 @@ def load_faces(config: Config, going_on: Source, say: Say) -> FaceTable:
     return table
 
 
-def describe_run(folder: Path, config: Config, table: FaceTable) -> RunFacts:
+def describe_run(request: Request, config: Config, table: FaceTable) -> RunFacts:
     """What the sidecars say; those of best and final models name no path."""
     values = config.to_dict()
     source = values["data"]["csv"]
@@ -203,8 +205,13 @@ def describe_run(folder: Path, config: Config, table: FaceTable) -> RunFacts:
     data = {"csv": values["data"]["csv"], "sha256": table.sha256, "counts": table.counts}
     bare = {**values, "data": {**values["data"], "csv": Path(source).name}}
     return RunFacts(
-        folder,
-        snapshot={"config": values, "data": data, "stage": None, "cores": runtime.cores()},
+        request.folder,
+        snapshot={
+            "config": values,
+            "data": data,
+            "stage": request.stage,
+            "cores": runtime.cores(),
+        },
         model={
             "config": bare,
             "data": {"csv": Path(source).name, "sha256": table.sha256},
@@ -222,7 +229,7 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         )
     limits = config.augment
     return Batches(
-        faces,
+        Faces(resize(faces.images, config.data.face_size), faces.labels),
         seed=config.seed,
         batch_size=config.training.batch_size,
         augmentation=Augmentation(
