@@ -3,11 +3,12 @@
 
 PYTHON ?= python3.11
 CSV ?=
+MODEL ?= checkpoints/fer2013-small/best_model.ckpt
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: setup train test lint bench
+.PHONY: setup train test lint bench soak samples verify
 
 setup: $(READY)
 
@@ -38,6 +39,18 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(RUN) benchmarks/training.py
+	@$(RUN) benchmarks/checkpoint.py
 ifneq ($(CSV),)
 	@$(RUN) benchmarks/load_csv.py "$(CSV)"
 endif
+
+# Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files.
+soak: $(READY)
+	@$(RUN) tests/soak.py --kills 200 --damages 500
+
+verify: $(READY)
+	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")
+
+samples: $(READY)
+	@test -n "$(CSV)" || { echo "make samples needs CSV=path/to/fer2013.csv"; exit 2; }
+	@$(RUN) tools/generate_correct_samples.py --csv "$(CSV)" --ckpt $(MODEL) --output samples

@@ -35,6 +35,8 @@ def main(words: list[str]) -> int:
     from ferspore.metrics import format_confusion, format_per_class, to_dict
 
     path = Path(arguments.ckpt)
+    if path.is_dir():
+        return runtime.refuse(f"{path}: is a folder, expected a .ckpt file")
     try:
         _, lines = runtime.select_device(arguments.device_target)
         evaluator, more = load_evaluator(path)
