@@ -1,6 +1,7 @@
 """Train a facial-expression model: python src/train.py --data_csv fer2013.csv"""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def run_folder(arguments: argparse.Namespace, loaded: LoadedConfig) -> Path:
     return CHECKPOINTS / loaded.config.name
 
 
+def told_command(words: list[str]) -> str:
+    """The command line for a model's sidecar, which names no path of this machine."""
+
+    def bare(word: str) -> str:
+        key, equals, value = word.rpartition("=")
+        return key + equals + (Path(value).name if Path(value).is_absolute() else value)
+
+    return shlex.join(["python", "src/train.py", *map(bare, words)])
+
+
 def say(line: str) -> None:
     print(line, flush=True)
 
@@ -123,7 +134,7 @@ def main(words: list[str]) -> int:
     init_from = Path(arguments.init_from) if arguments.init_from else None
     try:
         folder = run_folder(arguments, loaded)
-        request = Request(loaded, folder, arguments.resume, init_from)
+        request = Request(loaded, folder, arguments.resume, init_from, told_command(words))
         if arguments.run_all_stages or arguments.stage:
             return run_stages(request, arguments.stage, say)
         if loaded.config.stages:

@@ -117,6 +117,8 @@ class ModelSidecar(_Sidecar):
     classes: list[str]
     config: dict[str, Any]
     data: dict[str, Any]
+    command: str
+    history: list[dict[str, Any]]
 
 
 def sidecar_path(checkpoint: Path) -> Path:

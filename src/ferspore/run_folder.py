@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,7 +203,7 @@ def save_model(
     """Write a weights-only checkpoint, then its sidecar.
 
     Best accuracy, epoch and validation loss stand inside the file too, so that the sidecar can
-    be made anew. ``run`` holds config, data and usage.
+    be made anew. ``run`` holds config, data, usage and command.
     """
     latest = progress.history[-1] if progress.history else {}
     info = {
@@ -215,7 +215,8 @@ def save_model(
     beside = path.with_name(WRITING + path.name)
     save_weights(beside, weights, {tag: value for tag, value in info.items() if value is not None})
     described = describe_file(beside, path.name)
-    publish(beside, path, model_sidecar(described, kind, weights, info, progress.monitor, run))
+    sidecar = model_sidecar(described, kind, weights, info, progress.monitor, run, progress.history)
+    publish(beside, path, sidecar)
 
 
 def model_sidecar(
@@ -225,6 +226,7 @@ def model_sidecar(
     info: Mapping[str, float | int | None],
     monitor: str,
     run: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
     """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file."""
     values = {
@@ -240,6 +242,8 @@ def model_sidecar(
         "classes": list(EMOTIONS),
         "config": run["config"],
         "data": run["data"],
+        "command": run["command"],
+        "history": list(history),
     }
     return seal(values)
 

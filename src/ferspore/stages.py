@@ -66,9 +66,8 @@ def _stage_request(request: Request, name: str, config: Config) -> Request:
     init_from = _source(request.folder, stage.init_from)
     if request.resume is not None and folder.is_dir() and run_folder.list_snapshots(folder):
         init_from = None  # its weights went into the first step of what is resumed
-    return Request(
-        LoadedConfig(config, _origins(request.given, name)), folder, request.resume, init_from, name
-    )
+    given = LoadedConfig(config, _origins(request.given, name))
+    return replace(request, given=given, folder=folder, init_from=init_from, stage=name)
 
 
 def _source(folder: Path, init_from: str | None) -> Path | None:

@@ -50,12 +50,14 @@ FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smalles
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for. ``resume`` is None, "auto", a folder or a file."""
+    """What was asked for. ``resume`` is None, "auto", a folder or a file; ``command`` goes into
+    the sidecars of the models."""
 
     given: LoadedConfig
     folder: Path
     resume: str | None
     init_from: Path | None
+    command: str = ""
     stage: str | None = None
 
 
@@ -216,6 +218,7 @@ def describe_run(request: Request, config: Config, table: FaceTable) -> RunFacts
             "config": bare,
             "data": {"csv": Path(source).name, "sha256": table.sha256},
             "usage": config.data.val_usage,
+            "command": request.command,
         },
     )
 
