@@ -123,9 +123,12 @@ class ResNet(nn.Cell):
         maps = self.pool(maps)  # (B, W, 24, 24)
         return self.stages(maps)  # (B, W, 24, 24), (B, 2W, 12, 12), (B, 4W, 6, 6), (B, 8W, 3, 3)
 
-    def construct(self, faces):
-        maps = self.features(faces)
+    def classify(self, maps):
+        """The last stage's maps (B,C,H,W) -> logits."""
         return self.head(ops.mean(maps, (2, 3)))  # (B, C) -> (B, 7)
+
+    def construct(self, faces):
+        return self.classify(self.features(faces))
 
 
 def build_network(architecture: Architecture, seed: int) -> ResNet:
