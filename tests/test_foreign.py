@@ -59,7 +59,7 @@ def test_the_latest_by_time_goes_on_and_all_is_said(folder, csv):
     assert "epoch 2, step 4: from its name" in text
     assert "the moving average (it starts at the weights)" in text
     assert "the optimizer's moments" not in text
-    assert "resumed at epoch 2, step 4/4" in text and "1 epochs to go" in text
+    assert "at epoch 2, step 4/4: best accuracy" in text and "1 epochs to go" in text
     first = run_folder.read_snapshot(folder / "fer-3_1.ckpt")
     assert first.sidecar.global_step == 9 and first.tensors["global_step"].item() == 9
     # The moments were taken over: one step at momentum 0.9 leaves 0.9 of them, plus a gradient.

@@ -88,7 +88,7 @@ def test_stops_at_epoch_ends_and_in_mid_epoch_change_nothing(csv, straight, tmp_
     assert "stopped by SIGTERM after epoch" in output and "--resume" in output
     again = runs.call("--save_dir", folder, "--resume", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "resumed at epoch" in again.stdout
+    assert "resumed from" in again.stdout
     assert_same_run(folder, straight)
 
 

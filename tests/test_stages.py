@@ -73,7 +73,7 @@ def test_a_stop_in_the_second_stage_goes_on_there(csv, tmp_path):
         path.unlink()
     code, text = staged(stopped, load_config(None), resume="auto")
     assert code == 0 and text.count("this run is finished") == 1
-    assert "resumed at epoch 1" in text
+    assert "at epoch 1, step 4/4" in text
     for name in ("fer-2_4.ckpt", "final_model.ckpt", "best_model.ckpt"):
         mine, theirs = (
             checkpoint.read_ckpt(f / "full" / name).tensors for f in (stopped, straight)

@@ -114,7 +114,7 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     prepare_folder(facts, config, say)
     if source:
         take_up(source, snapshots, evaluation, say)
-        say(resumed_line(progress, config, rate))
+        say(resumed_line(source.path, progress, config, rate))
     if not is_over(progress, config) and signals.received is None:
         callbacks = [recorder, snapshots, *([bar] if config.logging.progress else []), evaluation]
         try:
@@ -424,7 +424,9 @@ def headline(
     )
 
 
-def resumed_line(progress: Progress, config: Config, rate: Callable[[int], float]) -> str:
+def resumed_line(
+    path: Path, progress: Progress, config: Config, rate: Callable[[int], float]
+) -> str:
     best = "no epoch evaluated yet"
     if progress.best_accuracy is not None:
         best = (
@@ -432,7 +434,7 @@ def resumed_line(progress: Progress, config: Config, rate: Callable[[int], float
             f"{progress.epochs_since_best} epochs since"
         )
     return (
-        f"resumed at epoch {progress.epoch}, step {progress.step}/{progress.steps_per_epoch}: "
+        f"resumed from {path} at epoch {progress.epoch}, step {progress.step}/{progress.steps_per_epoch}: "
         f"{best}; lr {rate(progress.global_step):.5f}; "
         f"{config.training.epochs - progress.epochs_done} epochs to go"
     )
@@ -452,7 +454,7 @@ def continue_command(folder: Path) -> str:
 def stopped(folder: Path, progress: Progress, number: int, say: Say) -> int:
     say(
         f"stopped by {signal.Signals(number).name} after epoch {progress.epoch}, step "
-        f"{progress.step}; {last_snapshot_line(folder)} To continue: {continue_command(folder)}"
+        f"{progress.step}. {last_snapshot_line(folder)} To continue: {continue_command(folder)}"
     )
     return 128 + number
 
