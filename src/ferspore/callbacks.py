@@ -37,8 +37,8 @@ class RunFacts:
     """What every sidecar of a run says, beside its progress."""
 
     folder: Path
-    snapshot: Mapping[str, Any]  # config, data, stage, cores
-    model: Mapping[str, Any]  # config, data, usage; without paths
+    snapshot: Mapping[str, Any]  # config, data, stage, command, cores
+    model: Mapping[str, Any]  # config, data, usage, command; without paths
 
 
 class StepRecorder(Callback):

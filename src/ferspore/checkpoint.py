@@ -100,6 +100,7 @@ class SnapshotSidecar(_Sidecar):
     config: dict[str, Any]
     data: dict[str, Any]
     stage: str | None
+    command: str
     cores: Ordinal
 
 

@@ -82,7 +82,10 @@ def select_device(requested: str | None) -> tuple[str, list[str]]:
         DeviceError: the requested device is not there.
     """
     import mindspore
+    from mindspore import log
 
+    # MindSpore logs a failed save as well as raising it; the error is told once, by the script.
+    log._get_logger().addFilter(lambda record: "Failed to save the checkpoint" not in record.msg)
     available = [name for name in DEVICES if mindspore.hal.is_available(name)]
     if requested is not None and requested not in available:
         raise DeviceError(

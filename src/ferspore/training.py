@@ -84,7 +84,7 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     rate = schedule_of(config, batches.steps_per_epoch)
     step = build_step(config, table, rate, batches.steps_per_epoch)
     evaluator = Evaluator(architecture_in(config), config.data.face_size)
-    facts = describe_run(request, config, table)
+    facts = describe_run(request, config, source, table)
     say(headline(facts, config, table, step, batches, device))
 
     progress = start(request, config, source, step, batches.steps_per_epoch, say)
@@ -198,13 +198,15 @@ def load_faces(config: Config, going_on: Source, say: Say) -> FaceTable:
     return table
 
 
-def describe_run(request: Request, config: Config, table: FaceTable) -> RunFacts:
+def describe_run(request: Request, config: Config, going_on: Source, table: FaceTable) -> RunFacts:
     """What the sidecars say; those of best and final models name no path."""
     values = config.to_dict()
     source = values["data"]["csv"]
     if source != "practice":
         values["data"]["csv"] = str(table.path.resolve())
     data = {"csv": values["data"]["csv"], "sha256": table.sha256, "counts": table.counts}
+    # A resumed run keeps the command that began it.
+    command = going_on.sidecar.command if isinstance(going_on, Snapshot) else request.command
     bare = {**values, "data": {**values["data"], "csv": Path(source).name}}
     return RunFacts(
         request.folder,
@@ -212,13 +214,14 @@ def describe_run(request: Request, config: Config, table: FaceTable) -> RunFacts
             "config": values,
             "data": data,
             "stage": request.stage,
+            "command": command,
             "cores": runtime.cores(),
         },
         model={
             "config": bare,
             "data": {"csv": Path(source).name, "sha256": table.sha256},
             "usage": config.data.val_usage,
-            "command": request.command,
+            "command": command,
         },
     )
 
@@ -434,8 +437,8 @@ def resumed_line(
             f"{progress.epochs_since_best} epochs since"
         )
     return (
-        f"resumed from {path} at epoch {progress.epoch}, step {progress.step}/{progress.steps_per_epoch}: "
-        f"{best}; lr {rate(progress.global_step):.5f}; "
+        f"resumed from {path} at epoch {progress.epoch}, step "
+        f"{progress.step}/{progress.steps_per_epoch}: {best}; lr {rate(progress.global_step):.5f}; "
         f"{config.training.epochs - progress.epochs_done} epochs to go"
     )
 
