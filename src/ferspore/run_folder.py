@@ -56,7 +56,7 @@ def snapshot_sidecar(
 ) -> bytes:
     """The sealed sidecar that makes a snapshot count.
 
-    ``described`` comes from ``describe_file``; ``run`` holds config, data, stage, command and cores.
+    ``described`` is of ``describe_file``; ``run`` holds config, data, stage, command and cores.
     """
     values = {
         **described,
