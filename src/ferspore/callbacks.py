@@ -20,6 +20,7 @@ from ferspore import checkpoint, run_folder
 from ferspore.checkpoint import WRITING, SnapshotSidecar
 from ferspore.data.csv import Faces
 from ferspore.evaluate import Evaluator
+from ferspore.metrics import Scores
 from ferspore.progress import Progress
 from ferspore.run_folder import BEST, METRICS
 
@@ -159,6 +160,7 @@ class EvalCallback(Callback):
         self.patience = patience
         self.after = after
         self.say = say
+        self.scores: Scores | None = None  # of the last evaluation in this process
 
     def on_train_epoch_end(self, run_context):
         if self.recorder.stopping or not self.recorder.progress.epoch_done:
@@ -173,7 +175,7 @@ class EvalCallback(Callback):
         progress, clock = self.recorder.progress, time.perf_counter()
         weights = self.weights()
         self.evaluator.load(weights)
-        scores = self.evaluator.score(self.faces)
+        self.scores = scores = self.evaluator.score(self.faces)
         faces_seen = progress.steps_per_epoch * self.batch_size
         improved = progress.finish_epoch(
             val_accuracy=scores.accuracy,

@@ -115,8 +115,19 @@ class StopSignals:
         self.received: int | None = None
 
     def __enter__(self) -> "StopSignals":
-        self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._previous = {number: signal.getsignal(number) for number in self.SIGNALS}
+        self._arm()
         return self
+
+    def _arm(self) -> None:
+        for number in self.SIGNALS:
+            signal.signal(number, self._note)
+
+    def pending(self) -> bool:
+        """Whether one came. MindSpore's data pipeline takes SIGINT over when it starts and sends
+        SIGTERM in its place, so the handlers are set again."""
+        self._arm()
+        return self.received is not None
 
     def _note(self, number: int, _frame) -> None:
         if self.received is not None:

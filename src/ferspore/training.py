@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore.amp import auto_mixed_precision
 from mindspore.dataset import GeneratorDataset
-from mindspore.train import Model
+from mindspore.train import Callback, Model
 
 from ferspore import checkpoint, run_folder, runtime
 from ferspore.callbacks import (
@@ -88,7 +88,7 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     say(headline(facts, config, table, step, batches, device))
 
     progress = start(request, config, source, step, batches.steps_per_epoch, say)
-    recorder = StepRecorder(progress, lambda: signals.received is not None)
+    recorder = StepRecorder(progress, signals.pending)
     snapshots = Snapshots(
         recorder,
         facts,
@@ -115,8 +115,12 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     if source:
         take_up(source, snapshots, evaluation, say)
         say(resumed_line(source.path, progress, config, rate))
+    log = event_log(facts, config, evaluation) if config.logging.tensorboard else None
+    if log:
+        log.start()
     if not is_over(progress, config) and signals.received is None:
-        callbacks = [recorder, snapshots, *([bar] if config.logging.progress else []), evaluation]
+        shown = [bar] if config.logging.progress else []
+        callbacks = [recorder, snapshots, *shown, evaluation, *([log] if log else [])]
         try:
             train_epochs(step, batches, progress, config, callbacks)
         except NonFiniteLossError as error:
@@ -342,6 +346,20 @@ def take_up(source: Source, snapshots: Snapshots, evaluation: EvalCallback, say:
         if source.path.parent.resolve() == facts.folder.resolve():
             snapshots.adopt(source.sidecar)
             snapshots.mark_evaluated()
+
+
+def event_log(facts: RunFacts, config: Config, evaluation: EvalCallback) -> Callback:
+    from ferspore.events import EventLog  # brings matplotlib: only where asked for
+
+    return EventLog(
+        facts.folder,
+        evaluation.recorder.progress,
+        config=facts.model["config"],
+        config_text=config_yaml(config),
+        faces=evaluation.faces,
+        logits=evaluation.evaluator.logits,
+        scores=lambda: evaluation.scores,
+    )
 
 
 def measure_best(facts: RunFacts, progress: Progress, evaluation: EvalCallback, say: Say) -> None:
