@@ -1,0 +1,36 @@
+"""Rows of text -> an aligned table for the terminal."""
+
+from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Rows of equal length as lines of columns two blanks apart, the header first.
+
+    The first ``left`` columns are aligned to the left, the others (numbers) to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def size_text(count: int) -> str:
+    """A number of bytes in kB or MB (powers of 1000), as file managers show it."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Seconds as h:mm:ss, "-" where they are not known."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def accuracy_text(accuracy: float | None) -> str:
+    """A fraction with four digits, "-" where it is not known."""
+    return "-" if accuracy is None else f"{accuracy:.4f}"

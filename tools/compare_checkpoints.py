@@ -1,0 +1,82 @@
+"""Compare checkpoints, the second and all further ones each with the first:
+
+python tools/compare_checkpoints.py checkpoints/a checkpoints/b [--csv fer2013.csv]
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import common
+
+from ferspore import runtime
+from ferspore.data.csv import load_csv
+from ferspore.labels import SPLITS
+
+if TYPE_CHECKING:
+    from ferspore.compare import Candidate, Paired
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = common.parser(__doc__)
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CKPT", help="files, or run folders (their best model)"
+    )
+    parser.add_argument("--csv", "--data_csv", help="compare on the same faces of this FER2013 CSV")
+    parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split of it")
+    parser.add_argument("--json", metavar="OUT", help="write the comparison as JSON, too")
+    common.add_device_arguments(parser)
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> None:
+    from ferspore.compare import CompareError
+
+    if len(arguments.checkpoints) < 2:
+        raise common.ToolError("checkpoints: received one, expected two or more")
+    try:
+        compare_all(arguments)
+    except CompareError as error:
+        raise common.ToolError(error) from error
+
+
+def compare_all(arguments: argparse.Namespace) -> None:
+    from ferspore import compare
+    from ferspore.checkpoint import write_file
+
+    candidates = [compare.read_candidate(Path(word)) for word in arguments.checkpoints]
+    first, others = candidates[0], candidates[1:]
+    faces = on_the_same_faces(candidates, arguments) if arguments.csv else [None] * len(others)
+    pairs = list(zip(others, faces, strict=True))
+    if arguments.json:
+        content = {
+            "checkpoints": [compare.candidate_dict(candidate) for candidate in candidates],
+            "comparisons": [compare.to_dict(first, b, f, arguments.usage) for b, f in pairs],
+        }
+        write_file(Path(arguments.json), (json.dumps(content, indent=1) + "\n").encode())
+    print(compare.format_candidates(candidates))
+    for i, (other, found) in enumerate(pairs, 1):
+        names = (compare.letter(0), compare.letter(i))
+        print(f"\n{names[0]} and {names[1]}\n")
+        print(compare.format_comparison(first, other, found, names, arguments.usage))
+
+
+def on_the_same_faces(
+    candidates: "list[Candidate]", arguments: argparse.Namespace
+) -> "list[Paired]":
+    """The first with each of the others; every checkpoint judges the split once."""
+    from ferspore.compare import paired, right_answers
+
+    _, lines = runtime.select_device(arguments.device_target)
+    for line in lines:
+        print(line)
+    table = load_csv(Path(arguments.csv), (arguments.usage,), skip_bad_rows=arguments.skip_bad_rows)
+    faces = table.splits[arguments.usage]
+    right = [right_answers(candidate, faces) for candidate in candidates]
+    return [paired(right[0], other) for other in right[1:]]
+
+
+if __name__ == "__main__":
+    sys.exit(common.run(work, parser().parse_args(runtime.with_underscores(sys.argv[1:]))))
