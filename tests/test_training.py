@@ -213,6 +213,7 @@ def test_mid_epoch_snapshots_roll(csv, tmp_path):
 def test_refusals(csv, tmp_path, changes, told):
     with pytest.raises(ConfigError, match=told):
         runs.train(tmp_path / "run", csv, **changes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_csv_is_refused(tmp_path):

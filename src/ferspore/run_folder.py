@@ -324,4 +324,7 @@ class RunLock:
 
     def __exit__(self, *_) -> None:
         self._file.truncate(0)
+        if [path.name for path in self.path.parent.iterdir()] == [LOCK]:
+            self.path.unlink()  # the run was refused before it wrote anything: leave no trace
+            self.path.parent.rmdir()
         self._file.close()
