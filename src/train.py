@@ -122,6 +122,7 @@ def main(words: list[str]) -> int:
     if arguments.print_config:
         print(format_config(loaded), end="")
         return 0
+    runtime.take_signals()
     for line in runtime.prepare(verbose=arguments.verbose):
         say(line)
 
@@ -143,7 +144,7 @@ def main(words: list[str]) -> int:
     except (ConfigError, DataError, ResumeError, RunLockedError, runtime.DeviceError) as error:
         return runtime.refuse(error)
     except OSError as error:
-        return runtime.fail(error)
+        return runtime.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,12 @@ class StepRecorder(Callback):
         now = time.perf_counter()
         self.progress.finish_step(loss, now - self._clock)
         self._clock = now
+        self._stop_if_signalled(run_context)
+
+    def on_train_epoch_end(self, run_context):
+        self._stop_if_signalled(run_context)
+
+    def _stop_if_signalled(self, run_context):
         self.stopping = self.signalled()
         if self.stopping:
             run_context.request_stop()

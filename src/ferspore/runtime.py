@@ -7,8 +7,10 @@ imported, so nothing here imports it at the top.
 import os
 import signal
 import sys
+import threading
 from importlib import metadata
 from pathlib import Path
+from typing import ClassVar
 
 DEVICES = ("Ascend", "GPU", "CPU")  # in the order of preference
 
@@ -107,33 +109,40 @@ def cores() -> int:
 
 
 class StopSignals:
-    """Context manager that notes SIGINT and SIGTERM; a second one ends the process at once."""
+    """Context manager: within it the first SIGINT or SIGTERM is noted, a second one ends the
+    process at once. It needs ``take_signals``."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    in_force: ClassVar["StopSignals | None"] = None
 
     def __init__(self):
         self.received: int | None = None
 
     def __enter__(self) -> "StopSignals":
-        self._previous = {number: signal.getsignal(number) for number in self.SIGNALS}
-        self._arm()
+        StopSignals.in_force = self
         return self
 
-    def _arm(self) -> None:
-        for number in self.SIGNALS:
-            signal.signal(number, self._note)
-
-    def pending(self) -> bool:
-        """Whether one came. MindSpore's data pipeline takes SIGINT over when it starts and sends
-        SIGTERM in its place, so the handlers are set again."""
-        self._arm()
-        return self.received is not None
-
-    def _note(self, number: int, _frame) -> None:
-        if self.received is not None:
-            os._exit(128 + number)
-        self.received = number
-
     def __exit__(self, *_) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        StopSignals.in_force = None
+
+
+def take_signals() -> None:
+    """From here on SIGINT and SIGTERM end the process at once and without a traceback, unless a
+    ``StopSignals`` is in force.
+
+    To be called before MindSpore is imported, and while there is one thread. No handler would
+    do: MindSpore puts its own over SIGINT within every step, and that one sends SIGTERM to the
+    process. So the signals are blocked in all threads, and one thread waits for them.
+    """
+    numbers = [n for n in StopSignals.SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def wait() -> None:
+        while True:
+            number = signal.sigwait(numbers)
+            stop = StopSignals.in_force
+            if stop is None or stop.received is not None:
+                os._exit(128 + number)
+            stop.received = number
+
+    threading.Thread(target=wait, daemon=True).start()

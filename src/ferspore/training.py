@@ -70,10 +70,19 @@ def run(request: Request, say: Say) -> int:
         OSError: a file could not be written; all earlier snapshots are whole.
     """
     refuse_what_contradicts(request)
-    request.folder.mkdir(parents=True, exist_ok=True)
-    with RunLock(request.folder), runtime.StopSignals() as signals:
-        run_folder.clean_leftovers(request.folder)
-        return run_locked(request, signals, say)
+    try:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        with RunLock(request.folder), runtime.StopSignals() as signals:
+            run_folder.clean_leftovers(request.folder)
+            try:
+                return run_locked(request, signals, say)
+            finally:
+                run_folder.clean_leftovers(request.folder)  # what a full disk cut short
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        # That of a write names no file.
+        raise OSError(error.errno, error.strerror, str(request.folder)) from error
 
 
 def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
@@ -88,7 +97,7 @@ def run_locked(request: Request, signals: runtime.StopSignals, say: Say) -> int:
     say(headline(facts, config, table, step, batches, device))
 
     progress = start(request, config, source, step, batches.steps_per_epoch, say)
-    recorder = StepRecorder(progress, signals.pending)
+    recorder = StepRecorder(progress, lambda: signals.received is not None)
     snapshots = Snapshots(
         recorder,
         facts,

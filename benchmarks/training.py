@@ -1,0 +1,136 @@
+"""Faces a second of the whole training loop beside those of the bare step.
+
+    python benchmarks/training.py [--augment shift|affine] [--steps 20] [--n 5] [--json OUT]
+
+The loop is the real one: ``Model.train``, the callbacks, the data order, the augmentation and a
+snapshot at each epoch's end; its epochs are of --steps steps, so a snapshot weighs more here than
+in a real epoch (224 steps). The bare step is the same compiled step, called on one batch that
+does not change. Both take turns in one process: the bare steps stand where a run evaluates. The
+first epoch, with the compilation, does not count.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from common import configured, random_faces, spread, write_record
+
+from ferspore import runtime
+
+BATCH = 128
+AUGMENTATIONS = {
+    "shift": {},  # the default configuration: flip and shift
+    "affine": {"augment__rotation": 15, "augment__scale": 0.12},
+}
+SETTLE_SECONDS = 1.0  # the pipeline fills its queue, so that the bare steps run alone
+
+
+def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tuple[float, float]]:
+    """n pairs: seconds of ``steps`` steps of the loop, and of as many bare steps after it."""
+    from mindspore.train import LambdaCallback
+
+    from ferspore import training
+    from ferspore.callbacks import ProgressBar, Snapshots, StepRecorder
+    from ferspore.progress import Progress
+
+    given = configured(
+        training__batch_size=BATCH, training__epochs=n + 1, **AUGMENTATIONS[augmentation]
+    )
+    config = given.config
+    table = random_faces(BATCH * steps)
+    batches = training.build_batches(config, table)
+    step = training.build_step(config, table, training.schedule_of(config, steps), steps)
+    progress = Progress(steps)
+    recorder = StepRecorder(progress, signalled=lambda: False)
+    facts = training.describe_run(
+        training.Request(given, folder, resume=None, init_from=None), config, table
+    )
+    snapshots = Snapshots(recorder, facts, keep=config.checkpoint.keep_checkpoint_max, every=0)
+    bar = ProgressBar(progress, epochs=n + 1, batch_size=BATCH, say=lambda line: None)
+    bare = bare_steps(step, batches, steps)
+    clock: dict[str, float] = {}
+    pairs: list[tuple[float, float]] = []
+
+    def begin(_):
+        clock["begin"] = time.perf_counter()
+
+    def end_of_step(_):
+        clock["end"] = time.perf_counter()
+
+    def end_of_epoch(_):
+        time.sleep(SETTLE_SECONDS)
+        pairs.append((clock["end"] - clock["begin"], bare()))
+        print(f"  epoch {len(pairs)} of {n + 1}", file=sys.stderr, flush=True)
+
+    timer = LambdaCallback(
+        on_train_epoch_begin=begin, on_train_step_end=end_of_step, on_train_epoch_end=end_of_epoch
+    )
+    training.train_epochs(step, batches, progress, config, [recorder, snapshots, bar, timer])
+    return pairs[1:]
+
+
+def bare_steps(step, batches, steps: int) -> Callable[[], float]:
+    """A function that takes ``steps`` steps on one batch and returns their seconds."""
+    from mindspore import Tensor
+
+    faces, targets = (Tensor(part) for part in batches.batch(batches.order(1), 1, 1))
+
+    def run() -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            loss = step(faces, targets)
+        loss.asnumpy()  # waits for the last step
+        return time.perf_counter() - start
+
+    return run
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="shift")
+    parser.add_argument("--steps", type=int, default=20, help="steps of a stretch")
+    parser.add_argument("--n", type=int, default=5, help="pairs that count, at least 5")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    arguments = parser.parse_args()
+    if arguments.n < 5 or arguments.steps < 1:
+        parser.error("expected --n of at least 5 and --steps of at least 1")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    for line in runtime.prepare():
+        print(line)
+    runtime.select_device("CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = measure(
+            Path(folder), steps=arguments.steps, n=arguments.n, augmentation=arguments.augment
+        )
+    faces = arguments.steps * BATCH
+    results = {
+        "bare": spread([faces / bare for _, bare in pairs], 1),
+        "loop": spread([faces / loop for loop, _ in pairs], 1),
+        "share": spread([bare / loop for loop, bare in pairs]),
+    }
+    print(
+        f"batch {BATCH}, {arguments.augment}, n={len(pairs)} stretches of {arguments.steps} steps, "
+        "median (min-max)"
+    )
+    for name in ("bare", "loop"):
+        of = results[name]
+        print(f"{name:5} {of['median']:.0f} ({of['min']:.0f}-{of['max']:.0f}) faces/s")
+    of = results["share"]
+    print(f"share {of['median']:.1%} ({of['min']:.1%}-{of['max']:.1%}) of the bare step's faces/s")
+    if arguments.json:
+        settings = {"batch": BATCH, "augment": arguments.augment, "steps": arguments.steps}
+        write_record(arguments.json, {**settings, "n": len(pairs), "results": results})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
