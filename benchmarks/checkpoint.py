@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from common import configured, random_faces, spread, write_record
+from common import configured, facts_of, random_faces, spread, write_record
 
 from ferspore import runtime
 
@@ -39,9 +39,7 @@ def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], dict[str, int
     table = random_faces(BATCH)
     batches = training.build_batches(config, table)
     step = training.build_step(config, table, training.schedule_of(config, 1), 1)
-    facts = training.describe_run(
-        training.Request(given, folder, resume=None, init_from=None), config, table
-    )
+    facts = facts_of(given, folder, table)
     progress = long_progress()
     recorder = StepRecorder(progress, signalled=lambda: False)
     snapshots = Snapshots(recorder, facts, keep=config.checkpoint.keep_checkpoint_max, every=0)

@@ -31,6 +31,14 @@ def random_faces(count: int) -> FaceTable:
     return FaceTable(path, "0" * 64, {"Training": count}, 0, {"Training": Faces(images, labels)})
 
 
+def facts_of(given: LoadedConfig, folder: Path, table: FaceTable):
+    """What the sidecars say of a run of these faces."""
+    from ferspore import training
+
+    request = training.Request(given, folder, resume=None, init_from=None)
+    return training.describe_run(request, given.config, None, table)
+
+
 def spread(values: Sequence[float], digits: int = 4) -> dict[str, float]:
     picks = {"min": min(values), "median": statistics.median(values), "max": max(values)}
     return {name: round(value, digits) for name, value in picks.items()}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from common import configured, random_faces, spread, write_record
+from common import configured, facts_of, random_faces, spread, write_record
 
 from ferspore import runtime
 
@@ -47,9 +47,7 @@ def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tupl
     step = training.build_step(config, table, training.schedule_of(config, steps), steps)
     progress = Progress(steps)
     recorder = StepRecorder(progress, signalled=lambda: False)
-    facts = training.describe_run(
-        training.Request(given, folder, resume=None, init_from=None), config, table
-    )
+    facts = facts_of(given, folder, table)
     snapshots = Snapshots(recorder, facts, keep=config.checkpoint.keep_checkpoint_max, every=0)
     bar = ProgressBar(progress, epochs=n + 1, batch_size=BATCH, say=lambda line: None)
     bare = bare_steps(step, batches, steps)
