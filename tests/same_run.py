@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ferspore.run_folder import LOCK
 
-# What differs between two equal runs: times, the command that was typed, and so the digest
+# What differs between two equal runs: times, the command, the resumes, and so the digest
 TIMES = {"seconds", "eval_seconds", "faces_per_second", "epoch_seconds", "created"}
-APART = {*TIMES, "command", "digest"}
+APART = {*TIMES, "command", "digest", "resumes"}
 
 
 def differences(folder: Path, reference: Path) -> Iterator[str]:

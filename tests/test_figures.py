@@ -31,13 +31,13 @@ def face(number=0):
     return np.random.default_rng(number).integers(0, 256, (48, 48), np.uint8)
 
 
-def history(epochs, name="run", **more):
+def history(epochs, name="run", resumed=()):
     records = []
     for epoch in epochs:
         accuracy = round(0.6 - 0.3 / epoch, 4)
         values = {"loss": 2 / epoch, "val_loss": 2.2 / epoch, "val_accuracy": accuracy}
-        records.append({"epoch": epoch, "lr": 0.1 / epoch, **values, "best": True, **more})
-    return History(name, tuple(records))
+        records.append({"epoch": epoch, "lr": 0.1 / epoch, **values, "best": True})
+    return History(name, tuple(records), resumed)
 
 
 def probabilities(top, value=0.94):
@@ -68,7 +68,7 @@ def all_figures(judged):
         "calibration": figures.reliability_diagram(reliability(softmax(logits), labels), "c"),
         "one bin": figures.reliability_diagram(certain, "certain"),
         "history": figures.history_curves([history(range(1, 60))], "a run"),
-        "one epoch": figures.history_curves([history([1], resumed=True)], "one epoch"),
+        "one epoch": figures.history_curves([history([1], resumed=(1,))], "one epoch"),
         "runs": figures.history_curves([history([1, 5], LONG)] * len(SERIES), "runs"),
         "not judged": figures.history_curves([History("a", ({"epoch": 3, "loss": 1.0},))], "a"),
     }
@@ -206,8 +206,9 @@ def test_history_has_gaps_best_and_resumes():
         (
             {"epoch": 1, "loss": 2.0, "val_loss": 2.1, "val_accuracy": 0.3, "best": True},
             {"epoch": 4, "loss": 1.0, "val_loss": 1.1, "val_accuracy": 0.5, "best": True},
-            {"epoch": 5, "loss": 0.9, "val_accuracy": 0.4, "lr": 0.1, "resumed": True},
+            {"epoch": 5, "loss": 0.9, "val_accuracy": 0.4, "lr": 0.1},
         ),
+        resumed=(5,),
     )
     figure = figures.history_curves([gappy], "t")
     loss, accuracy = figure.axes[:2]

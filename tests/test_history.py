@@ -15,14 +15,29 @@ def test_missing_epochs_and_values_are_nan(tmp_path):
     path = write(
         tmp_path / "metrics.jsonl",
         {"epoch": 1, "loss": 2.0, "val_loss": None},
-        {"epoch": 4, "loss": 1, "val_loss": 1.5, "resumed": True, "unknown": "kept"},
+        {"epoch": 4, "loss": 1, "val_loss": 1.5, "unknown": "kept"},
     )
     history = read_history(path, "a")
     loss, val_loss = history.values("loss"), history.values("val_loss")
     assert loss[0] == 2.0 and loss[3] == 1.0 and all(map(math.isnan, loss[1:3]))
     assert all(map(math.isnan, val_loss[:3])) and val_loss[3] == 1.5
-    assert history.resumed == [4]
+    assert history.resumed == ()
     assert history.best is None
+
+
+def test_resumed_epochs_come_from_the_furthest_snapshot(tmp_path):
+    path = write(tmp_path / "metrics.jsonl", *({"epoch": epoch} for epoch in (1, 2, 3)))
+    sidecars = {
+        "fer-1_4.json": {"steps_per_epoch": 4, "global_step": 4, "resumes": [3]},
+        # stopped in mid-epoch 2, at the end of epoch 2, and when all was done
+        "fer-3_4.json": {"steps_per_epoch": 4, "global_step": 12, "resumes": [5, 6, 8, 12]},
+        "fer-9_4.json": {"steps_per_epoch": 0, "global_step": 99, "resumes": [1]},
+        "fer-9_5.json": ["no sidecar"],
+    }
+    for name, values in sidecars.items():
+        (tmp_path / name).write_text(json.dumps(values))
+    (tmp_path / "fer-8_1.json").write_text("{cut")
+    assert read_history(path, "a").resumed == (2, 3)
 
 
 def test_best_is_the_last_that_was_called_so_else_the_most_accurate():

@@ -89,6 +89,8 @@ def test_stops_at_epoch_ends_and_in_mid_epoch_change_nothing(csv, straight, tmp_
     again = runs.call("--save_dir", folder, "--resume", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "resumed from" in again.stdout
+    last = run_folder.read_snapshot(folder / f"fer-{EPOCHS}_4.ckpt").sidecar
+    assert len(last.resumes) == 1 and 2 <= last.resumes[0] < last.global_step
     assert_same_run(folder, straight)
 
 

@@ -97,6 +97,7 @@ class SnapshotSidecar(_Sidecar):
     best_epoch: Count | None
     epochs_since_best: Count
     history: list[dict[str, Any]]
+    resumes: list[Count]
     config: dict[str, Any]
     data: dict[str, Any]
     stage: str | None

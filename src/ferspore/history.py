@@ -16,12 +16,14 @@ class History:
     """A run's epochs, in ascending order; epochs may be missing, and so may values.
 
     Each record has "epoch" (1-based) and, as far as known, "loss", "val_loss" (nats),
-    "val_accuracy" (fraction), "lr", "best" and "resumed" (true on the first epoch that ended
-    after a resume).
+    "val_accuracy" (fraction), "lr" and "best". ``resumed`` are the epochs that were the first to
+    end after a resume: the metrics do not tell (they are equal with and without a stop), the
+    snapshots beside them do.
     """
 
     name: str
     records: tuple[dict[str, Any], ...]
+    resumed: tuple[int, ...] = ()
 
     def values(self, key: str) -> list[float]:
         """One float an epoch from 1 to the last; NaN where there is none."""
@@ -38,11 +40,6 @@ class History:
             return called[-1]
         judged = [record for record in self.records if record.get("val_accuracy") is not None]
         return max(judged, key=lambda record: record["val_accuracy"], default=None)
-
-    @property
-    def resumed(self) -> list[int]:
-        """Epochs that were the first to end after a resume."""
-        return [record["epoch"] for record in self.records if record.get("resumed")]
 
 
 NUMBERS = ("loss", "val_loss", "val_accuracy", "lr")
@@ -68,7 +65,22 @@ def read_history(path: Path, name: str) -> History:
             raise HistoryError(f"{path}: line {number}: {error}") from None
     if not records:
         raise HistoryError(f"{path}: it is empty, no epoch has ended yet")
-    return History(name, tuple(records))
+    ended = {record["epoch"] for record in records}
+    resumed = tuple(epoch for epoch in _resumed_epochs(path.parent) if epoch in ended)
+    return History(name, tuple(records), resumed)
+
+
+def _resumed_epochs(folder: Path) -> list[int]:
+    """From the sidecar of the folder's furthest snapshot; none where there is no such sidecar."""
+    furthest: tuple[int, list[int]] = (0, [])
+    for sidecar in folder.glob("fer-*.json"):
+        try:
+            values = json.loads(sidecar.read_text(encoding="utf-8"))
+            epochs = [step // values["steps_per_epoch"] + 1 for step in values["resumes"]]
+            furthest = max(furthest, (values["global_step"], epochs))
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, ZeroDivisionError):
+            continue  # a damaged snapshot costs no more than its marks
+    return sorted(set(furthest[1]))
 
 
 def _record(line: str, previous: int) -> dict[str, Any]:

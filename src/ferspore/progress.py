@@ -35,6 +35,7 @@ class Progress:
     best_loss: float | None = None
     best_epoch: int | None = None
     history: list[dict] = field(default_factory=list)
+    resumes: list[int] = field(default_factory=list)  # global steps at which the run went on
 
     @property
     def global_step(self) -> int:

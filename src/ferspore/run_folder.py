@@ -74,6 +74,7 @@ def snapshot_sidecar(
         "best_epoch": progress.best_epoch,
         "epochs_since_best": progress.epochs_since_best,
         "history": progress.history,
+        "resumes": progress.resumes,
         **run,
     }
     return seal(values)
@@ -120,6 +121,7 @@ def progress_of(sidecar: SnapshotSidecar, monitor: str) -> Progress:
         best_loss=sidecar.best_loss,
         best_epoch=sidecar.best_epoch,
         history=list(sidecar.history),
+        resumes=list(sidecar.resumes),
     )
 
 

@@ -332,6 +332,8 @@ def start(
                 f"warning: the snapshot was written with {source.sidecar.cores} CPU cores, now "
                 f"there are {runtime.cores()}: sums round otherwise, so the bits will differ"
             )
+    if source:
+        progress.resumes.append(progress.global_step)
     return progress
 
 
