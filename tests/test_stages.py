@@ -2,16 +2,18 @@
 
 import json
 
+import mindspore
 import numpy as np
 import pytest
 import yaml
 
 from ferspore import checkpoint, run_folder
-from ferspore.config import ConfigError, Override, load_config
+from ferspore.config import ConfigError, Override, load_config, stage_config
 from ferspore.data.resize import resize
 from ferspore.evaluate import load_evaluator
-from ferspore.stages import run_stages
-from ferspore.training import Request
+from ferspore.model import build_network
+from ferspore.stages import check_hand_overs, run_stages
+from ferspore.training import Request, architecture_in
 from tests import runs
 
 STAGES = [
@@ -113,3 +115,17 @@ def test_resize_halves_by_averaging():
     flat = np.full((2, 48, 48), 77, np.uint8)
     np.testing.assert_array_equal(resize(flat, 24), np.full((2, 24, 24), 77))
     assert resize(flat, 48) is flat
+
+
+@pytest.mark.parametrize(
+    "path", sorted((runs.ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_every_shipped_configuration_builds(path, tmp_path):
+    config = load_config(path).config
+    for part in (config, *(stage_config(config, stage.name) for stage in config.stages)):
+        size = part.data.face_size
+        faces = mindspore.Tensor(np.zeros((1, 1, size, size), np.float32))
+        network = build_network(architecture_in(part), part.seed)
+        network.set_train(False)
+        assert network(faces).shape == (1, 7)
+    check_hand_overs(config, tmp_path)
