@@ -33,6 +33,7 @@ def main(words: list[str]) -> int:
             return runtime.refuse(f"{needed}: no such file")
     if not (path.is_file() or path.is_dir()):
         return runtime.refuse(f"{path}: neither a file nor a folder")
+    runtime.end_with_its_reader()
     runtime.prepare()
     return verify(path, arguments)
 

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: list[str]) -> int:
     arguments = parser().parse_args(runtime.with_underscores(words))
+    runtime.end_with_its_reader()
     for line in runtime.prepare(verbose=arguments.verbose):
         print(line, flush=True)
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -537,3 +539,10 @@ def test_script_misuse(best, tmp_path, words, said):
     done = call(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_ends_it_quietly(tmp_path):
+    ckpt = runs.ROOT / "checkpoints" / "fer2013-small" / "best_model.ckpt"
+    script = f"{sys.executable} {runs.ROOT / 'verify_model.py'} --ckpt {ckpt} | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == ""

@@ -102,6 +102,7 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> Jud
 
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Do a tool's work; returns the exit code: 0 done, 2 the user's input, 1 anything else."""
+    runtime.end_with_its_reader()
     for line in runtime.prepare(verbose=arguments.verbose):
         print(line, flush=True)
     try:

@@ -60,6 +60,11 @@ def prepare(*, verbose: bool = False) -> list[str]:
     return _cap_onednn(metadata.version("mindspore"))
 
 
+def end_with_its_reader() -> None:
+    """Let a script that only prints end quietly when its reader goes, as in ``... | head``."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 def _cap_onednn(version: str) -> list[str]:
     if _release(version) < (2, 9) or "ONEDNN_MAX_CPU_ISA" in os.environ:
         return []
