@@ -358,6 +358,15 @@ def not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
+def refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
+    """
+    Raises:
+        UnsoundError: a tensor holds a NaN or an infinity.
+    """
+    if bad := not_finite(tensors):
+        raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+
+
 def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     """A checkpoint and its sidecar, when both are whole, agree and hold finite values only.
 
@@ -375,6 +384,5 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     if hashlib.sha256(content).hexdigest() != sidecar.sha256:
         raise UnsoundError("its content is not what its sidecar says (sha256)")
     contents = parse_ckpt(content)
-    if bad := not_finite(contents.tensors):
-        raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+    refuse_not_finite(contents.tensors)
     return contents, sidecar

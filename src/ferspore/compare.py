@@ -119,8 +119,7 @@ def _read(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar | None]:
     if checkpoint.sidecar_path(path).exists():
         return checkpoint.read_sound(path)
     contents = checkpoint.read_ckpt(path)
-    if bad := checkpoint.not_finite(contents.tensors):
-        raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+    checkpoint.refuse_not_finite(contents.tensors)
     return contents, None
 
 

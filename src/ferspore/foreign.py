@@ -65,8 +65,7 @@ def read(path: Path) -> PlainCheckpoint:
         UnsoundError: damaged, not finite, or neither tells epoch and step.
     """
     contents = checkpoint.read_ckpt(path)
-    if bad := checkpoint.not_finite(contents.tensors):
-        raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+    checkpoint.refuse_not_finite(contents.tensors)
     named, info = PLAIN_NAME.fullmatch(path.name), contents.info
     step = int(named[2]) if named else None
     if "epoch_num" in info and (named or "step_num" in info):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ferspore.labels import EMOTIONS
+from ferspore.tables import aligned
 
 
 @dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
@@ -70,7 +71,7 @@ def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) ->
         [label, *map(str, counts), str(sum(counts))]
         for label, counts in zip(labels, np.asarray(confusion).tolist(), strict=True)
     ]
-    return _table(rows)
+    return aligned(rows)
 
 
 def format_per_class(scores: Scores) -> str:
@@ -79,7 +80,7 @@ def format_per_class(scores: Scores) -> str:
     for name, row in [*scores.per_class.items(), ("macro average", macro_average(scores))]:
         ratios = [f"{row[key]:.4f}" for key in ("precision", "recall", "f1")]
         rows.append([name, *ratios, str(row["support"])])
-    return _table(rows)
+    return aligned(rows)
 
 
 def _check(logits: np.ndarray, labels: np.ndarray) -> None:
@@ -117,12 +118,3 @@ def _per_class(confusion: np.ndarray, support: np.ndarray) -> dict[str, dict[str
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Align cells in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
-    return "\n".join(lines)

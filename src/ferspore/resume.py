@@ -138,8 +138,7 @@ def initialise_from(step: TrainStep, path: Path) -> None:
     """
     try:
         _, weights = weights_in(checkpoint.read_ckpt(path))
-        if bad := checkpoint.not_finite(weights):
-            raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+        checkpoint.refuse_not_finite(weights)
     except UnsoundError as error:
         raise ResumeError(f"--init_from {path}: {error}") from error
     except OSError as error:
