@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str]) -> int:
-    from ferspore import runtime  # here, after the path of a fresh clone is set
+    from ferspore import runtime
 
     arguments = parser().parse_args(runtime.with_underscores(words))
     path = Path(arguments.ckpt)
@@ -40,9 +40,14 @@ def main(words: list[str]) -> int:
 
 def verify(path: Path, arguments: argparse.Namespace) -> int:
     from ferspore import runtime
-    from ferspore.checkpoint import write_file
     from ferspore.data.csv import DataError
-    from ferspore.verify import NoCheckpointError, Verifier, format_report, format_table
+    from ferspore.files import write_file
+    from ferspore.verification.verify import (
+        NoCheckpointError,
+        Verifier,
+        format_report,
+        format_table,
+    )
 
     runtime.select_device("CPU")  # the judge is the same everywhere
     verifier = Verifier(Path(arguments.csv) if arguments.csv else None)

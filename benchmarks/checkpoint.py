@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from common import configured, facts_of, random_faces, spread, write_record
 
 from ferspore import runtime
+from ferspore.run.names import BEST, snapshot_name
 
 BATCH = 128
 EPOCH_STEPS = 224  # of FER2013's 28,709 training faces
@@ -31,8 +32,8 @@ TARGET = 0.01  # of an epoch's time
 
 def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds by what was done, n times each, and the bytes of each file."""
-    from ferspore import run_folder, training
-    from ferspore.callbacks import Snapshots, StepRecorder
+    from ferspore.training import run as training
+    from ferspore.training.callbacks import Snapshots, StepRecorder
 
     given = configured(training__batch_size=BATCH, training__epochs=EPOCHS + n + 1)
     config = given.config
@@ -48,8 +49,8 @@ def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], dict[str, int
         timed(lambda: save_best(folder, step, progress, facts.model)) for _ in range(n)
     ]
     seconds["resume"] = [timed(lambda: resume(folder, step)) for _ in range(n)]
-    newest = folder / run_folder.snapshot_name(progress.epoch, progress.step)
-    files = {"snapshot": newest, "best model": folder / run_folder.BEST}
+    newest = folder / snapshot_name(progress.epoch, progress.step)
+    files = {"snapshot": newest, "best model": folder / BEST}
     sizes = {name: path.stat().st_size for name, path in files.items()}
     sizes |= {
         f"{name}'s sidecar": path.with_suffix(".json").stat().st_size
@@ -60,7 +61,7 @@ def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], dict[str, int
 
 def long_progress():
     """The state of a run that has trained and evaluated 40 epochs, of one step each here."""
-    from ferspore.progress import Progress
+    from ferspore.run.progress import Progress
 
     progress = Progress(1)
     for epoch in range(1, EPOCHS + 1):
@@ -80,7 +81,7 @@ def train(step, batches, progress, config, recorder, snapshots) -> dict[str, lis
     """The epochs to go, one step and one snapshot each; the first, which compiles, is left out."""
     from mindspore.train import LambdaCallback
 
-    from ferspore import training
+    from ferspore.training import run as training
 
     seconds: dict[str, list[float]] = {"step": [], "snapshot": []}
     clock: dict[str, float] = {}
@@ -112,16 +113,16 @@ def train(step, batches, progress, config, recorder, snapshots) -> dict[str, lis
 
 
 def save_best(folder: Path, step, progress, model: dict[str, Any]) -> None:
-    from ferspore import run_folder
-    from ferspore.step import current_weights
+    from ferspore.network.step import current_weights
+    from ferspore.run.folder import guards_best, save_model
 
     weights = current_weights(step)
-    run_folder.guards_best(folder, progress)
-    run_folder.save_model(folder / run_folder.BEST, "best", weights, progress, model)
+    guards_best(folder, progress)
+    save_model(folder / BEST, "best", weights, progress, model)
 
 
 def resume(folder: Path, step) -> None:
-    from ferspore.resume import AUTO, find_snapshot, restore
+    from ferspore.training.resume import AUTO, find_snapshot, restore
 
     snapshot, _ = find_snapshot(AUTO, folder)
     restore(step, snapshot)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ferspore.config import LoadedConfig, Override, load_config
+from ferspore.config.loading import LoadedConfig, Override, load_config
 from ferspore.data.csv import Faces, FaceTable
 from ferspore.labels import EMOTIONS, FACE_SIZE
 
@@ -33,7 +33,7 @@ def random_faces(count: int) -> FaceTable:
 
 def facts_of(given: LoadedConfig, folder: Path, table: FaceTable):
     """What the sidecars say of a run of these faces."""
-    from ferspore import training
+    from ferspore.training import run as training
 
     request = training.Request(given, folder, resume=None, init_from=None)
     return training.describe_run(request, given.config, None, table)
@@ -47,7 +47,7 @@ def spread(values: Sequence[float], digits: int = 4) -> dict[str, float]:
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write ``record`` as JSON, with when and where it was measured."""
     from ferspore import runtime
-    from ferspore.checkpoint import versions
+    from ferspore.run.sidecar import versions
 
     machine = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -34,9 +34,9 @@ def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tupl
     """n pairs: seconds of ``steps`` steps of the loop, and of as many bare steps after it."""
     from mindspore.train import LambdaCallback
 
-    from ferspore import training
-    from ferspore.callbacks import ProgressBar, Snapshots, StepRecorder
-    from ferspore.progress import Progress
+    from ferspore.run.progress import Progress
+    from ferspore.training import run as training
+    from ferspore.training.callbacks import ProgressBar, Snapshots, StepRecorder
 
     given = configured(
         training__batch_size=BATCH, training__epochs=n + 1, **AUGMENTATIONS[augmentation]

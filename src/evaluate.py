@@ -30,10 +30,11 @@ def main(words: list[str]) -> int:
     for line in runtime.prepare(verbose=arguments.verbose):
         print(line, flush=True)
 
-    from ferspore.checkpoint import UnsoundError, write_file
     from ferspore.data.csv import DataError, load_csv
-    from ferspore.evaluate import load_evaluator
-    from ferspore.metrics import format_confusion, format_per_class, to_dict
+    from ferspore.evaluation.evaluator import load_evaluator
+    from ferspore.evaluation.scores import format_confusion, format_per_class, to_dict
+    from ferspore.files import write_file
+    from ferspore.run.ckpt import UnsoundError
 
     path = Path(arguments.ckpt)
     if path.is_dir():

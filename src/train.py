@@ -6,15 +6,9 @@ import sys
 from pathlib import Path
 
 from ferspore import runtime
-from ferspore.config import (
-    ConfigError,
-    LoadedConfig,
-    Override,
-    auto_name,
-    format_config,
-    load_config,
-    parse_set,
-)
+from ferspore.config.loading import LoadedConfig, Override, load_config, parse_set
+from ferspore.config.schema import ConfigError
+from ferspore.config.views import auto_name, format_config
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -87,7 +81,7 @@ def is_auto(name: str) -> bool:
 
 
 def run_folder(arguments: argparse.Namespace, loaded: LoadedConfig) -> Path:
-    from ferspore.resume import resume_folder
+    from ferspore.training.resume import resume_folder
 
     if arguments.save_dir is not None:
         return Path(arguments.save_dir)
@@ -127,10 +121,10 @@ def main(words: list[str]) -> int:
         say(line)
 
     from ferspore.data.csv import DataError
-    from ferspore.resume import ResumeError
-    from ferspore.run_folder import RunLockedError
-    from ferspore.stages import run_stages
-    from ferspore.training import Request, run
+    from ferspore.run.folder import RunLockedError
+    from ferspore.training.resume import ResumeError
+    from ferspore.training.run import Request, run
+    from ferspore.training.stages import run_stages
 
     init_from = Path(arguments.init_from) if arguments.init_from else None
     try:

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ferspore.config import Override, load_config
+from ferspore.config.loading import Override, load_config
 from ferspore.data.practice import write_practice_csv
-from ferspore.training import Request, run
+from ferspore.run.ckpt import serialize
+from ferspore.training.run import Request, run
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -42,6 +43,11 @@ def train(folder: Path, csv: Path | None, *, resume=None, init_from=None, **chan
     loaded = given(csv, **changes) if csv or changes else load_config(None)
     code = run(Request(loaded, folder, resume, init_from), lines.append)
     return code, lines
+
+
+def save_weights(path: Path, weights, info) -> None:
+    """A weights-only checkpoint without a sidecar."""
+    path.write_bytes(serialize(weights, info))
 
 
 def command(*words: object) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferspore.run_folder import LOCK
+from ferspore.run.names import LOCK
 
 # What differs between two equal runs: times, the command, the resumes, and so the digest
 TIMES = {"seconds", "eval_seconds", "faces_per_second", "epoch_seconds", "created"}

@@ -34,11 +34,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from ferspore import checkpoint, run_folder, runtime
-from ferspore.checkpoint import WRITING, UnsoundError
-from ferspore.config import load_config
-from ferspore.progress import is_better
-from ferspore.run_folder import BEST, CONFIG, FINAL, METRICS
+from ferspore import runtime
+from ferspore.config.loading import load_config
+from ferspore.files import WRITING
+from ferspore.run.ckpt import UnsoundError, not_finite, read_ckpt
+from ferspore.run.folder import list_snapshots, newest_sound, read_snapshot
+from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, SNAPSHOT_NAME, sidecar_path
+from ferspore.run.progress import is_better
+from ferspore.run.sidecar import versions
 from tests import runs
 from tests.damage import damaged
 from tests.same_run import differences
@@ -47,11 +50,11 @@ REPORT = runs.ROOT / "docs" / "soak.md"
 KILLS_THAT_COUNT = 200
 EPOCHS = 60
 VARIANTS = (
-    {"seed": 1, "checkpoint.save_checkpoint_steps": 1, "training.monitor": "val_loss"},
-    {"seed": 2, "checkpoint.save_checkpoint_steps": 2, "checkpoint.keep_checkpoint_max": 1},
-    {"seed": 3, "checkpoint.save_checkpoint_steps": 1, "training.optimizer": "adamw",
+    {"seed": 1, "sidecar.save_checkpoint_steps": 1, "training.monitor": "val_loss"},
+    {"seed": 2, "sidecar.save_checkpoint_steps": 2, "sidecar.keep_checkpoint_max": 1},
+    {"seed": 3, "sidecar.save_checkpoint_steps": 1, "training.optimizer": "adamw",
      "training.lr": 0.003, "training.monitor": "val_loss"},
-    {"seed": 4, "checkpoint.save_checkpoint_steps": 2, "training.ema_decay": 0.9},
+    {"seed": 4, "sidecar.save_checkpoint_steps": 2, "training.ema_decay": 0.9},
 )  # fmt: skip
 
 ANY, START = "at any instant", "while starting"
@@ -101,7 +104,7 @@ def leftovers(folder: Path) -> dict[str, int]:
 
 def snapshots(folder: Path) -> set[str]:
     names = [path.name for path in folder.iterdir()]
-    return {name for name in names if run_folder.SNAPSHOT_NAME.fullmatch(name)}
+    return {name for name in names if SNAPSHOT_NAME.fullmatch(name)}
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,9 @@ def examine(folder: Path, monitor: str, before: State) -> State:
     Raises:
         SoakError: one is not whole, or the run went back.
     """
-    for path in run_folder.list_snapshots(folder):
-        if checkpoint.sidecar_path(path).exists():
-            sound(run_folder.read_snapshot, path)
+    for path in list_snapshots(folder):
+        if sidecar_path(path).exists():
+            sound(read_snapshot, path)
     if (folder / CONFIG).exists():
         load_config(folder / CONFIG)
     if (folder / METRICS).exists():
@@ -129,12 +132,12 @@ def examine(folder: Path, monitor: str, before: State) -> State:
         epochs = [json.loads(line)["epoch"] for line in lines]
         expect(epochs == list(range(1, len(epochs) + 1)), f"{folder / METRICS}: epochs {epochs}")
     if (folder / FINAL).exists():
-        sound(checkpoint.read_ckpt, folder / FINAL)
+        sound(read_ckpt, folder / FINAL)
     best = best_of(folder, monitor)
     if before.best is not None:
         lost = best is None or is_better(monitor, before.best, best)
         expect(not lost, f"{folder / BEST}: {monitor} was {before.best}, is {best}")
-    newest, _ = run_folder.newest_sound(folder)
+    newest, _ = newest_sound(folder)
     if newest is None:
         expect(before.position == (0, False), f"{folder}: no sound snapshot is left")
         return State(best=best)
@@ -155,8 +158,8 @@ def best_of(folder: Path, monitor: str) -> float | None:
     path = folder / BEST
     if not path.exists():
         return None
-    contents = sound(checkpoint.read_ckpt, path)
-    expect(not checkpoint.not_finite(contents.tensors), f"{path}: values that are not finite")
+    contents = sound(read_ckpt, path)
+    expect(not not_finite(contents.tensors), f"{path}: values that are not finite")
     return contents.info["best_accuracy" if monitor == "val_accuracy" else "val_loss"]
 
 
@@ -342,8 +345,8 @@ class Process:
         written = snapshots(self.folder)
         if not written - self.old_snapshots:
             return "starting: restoring, compiling"
-        newest = run_folder.list_snapshots(self.folder)[-1]
-        sidecar = run_folder.read_snapshot(newest).sidecar
+        newest = list_snapshots(self.folder)[-1]
+        sidecar = read_snapshot(newest).sidecar
         if sidecar.step == sidecar.steps_per_epoch and not sidecar.evaluated:
             return "evaluating"
         return "training" if sidecar.epoch < EPOCHS else "finishing"
@@ -360,9 +363,9 @@ def damage(source: Path, count: int, seed: int, work: Path) -> int:
     """
     rng = np.random.default_rng([seed, 99])
     path = work / source.name
-    parts = (path, checkpoint.sidecar_path(path))
+    parts = (path, sidecar_path(path))
     originals = [(source.parent / part.name).read_bytes() for part in parts]
-    truth = run_folder.read_snapshot(source)
+    truth = read_snapshot(source)
     noticed = 0
     for _ in range(count):
         chosen = int(rng.integers(2))
@@ -370,7 +373,7 @@ def damage(source: Path, count: int, seed: int, work: Path) -> int:
             content = originals[index]
             part.write_bytes(damaged(content, rng) if index == chosen else content)
         try:
-            found = run_folder.read_snapshot(path)
+            found = read_snapshot(path)
         except UnsoundError:
             noticed += 1
             continue
@@ -405,7 +408,7 @@ def run_lanes(count: int, work: Path, seed: int, tally: Tally) -> None:
 
 
 def report(tally: Tally, damages: int, noticed: int, command: str) -> str:
-    versions = checkpoint.versions()
+    found = versions()
     total = sum(tally.phases.values())
     rows = "\n".join(f"| {phase} | {count} |" for phase, count in sorted(tally.phases.items()))
     return f"""# The last soak
@@ -424,8 +427,8 @@ for byte, every sidecar and the metrics but for times. {time.monotonic() - tally
 {damages} random damages of a snapshot or its sidecar: {noticed} refused, {damages - noticed} left \
 the very same values, none was loaded wrong.
 
-ferspore {versions["ferspore"]}, MindSpore {versions["mindspore"]}, numpy {versions["numpy"]}, \
-Python {versions["python"]}, {runtime.cores()} cores.
+ferspore {found["ferspore"]}, MindSpore {found["mindspore"]}, numpy {found["numpy"]}, \
+Python {found["python"]}, {runtime.cores()} cores.
 """
 
 
@@ -452,7 +455,7 @@ def main() -> int:
     noticed = 0
     if tally.failure is None:
         try:
-            newest, _ = run_folder.newest_sound(next(work.glob("lane0/straight*")))
+            newest, _ = newest_sound(next(work.glob("lane0/straight*")))
             noticed = damage(newest.path, arguments.damages, seed, work)
         except SoakError as error:
             tally.failure = str(error)

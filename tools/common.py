@@ -12,8 +12,8 @@ import numpy as np
 
 from ferspore import runtime
 from ferspore.data.csv import DataError, Faces, load_csv
+from ferspore.evaluation.scores import Scores, score, softmax
 from ferspore.labels import SPLITS
-from ferspore.metrics import Scores, score, softmax
 
 
 class ToolError(ValueError):
@@ -69,8 +69,8 @@ def load_network(ckpt: str, device_target: str | None):
         ToolError: the checkpoint is missing, damaged or not one of ours.
         DeviceError: see ``runtime.select_device``.
     """
-    from ferspore.checkpoint import UnsoundError
-    from ferspore.evaluate import load_evaluator
+    from ferspore.evaluation.evaluator import load_evaluator
+    from ferspore.run.ckpt import UnsoundError
 
     if Path(ckpt).is_dir():
         raise ToolError(f"{ckpt}: is a folder, expected a .ckpt file")

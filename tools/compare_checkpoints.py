@@ -16,7 +16,7 @@ from ferspore.data.csv import load_csv
 from ferspore.labels import SPLITS
 
 if TYPE_CHECKING:
-    from ferspore.compare import Candidate, Paired
+    from ferspore.evaluation.comparison import Candidate, Paired
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.compare import CompareError
+    from ferspore.evaluation.comparison import CompareError
 
     if len(arguments.checkpoints) < 2:
         raise common.ToolError("checkpoints: received one, expected two or more")
@@ -43,8 +43,8 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def compare_all(arguments: argparse.Namespace) -> None:
-    from ferspore import compare
-    from ferspore.checkpoint import write_file
+    from ferspore.evaluation import comparison as compare
+    from ferspore.files import write_file
 
     candidates = [compare.read_candidate(Path(word)) for word in arguments.checkpoints]
     first, others = candidates[0], candidates[1:]
@@ -67,7 +67,7 @@ def on_the_same_faces(
     candidates: "list[Candidate]", arguments: argparse.Namespace
 ) -> "list[Paired]":
     """The first with each of the others; every checkpoint judges the split once."""
-    from ferspore.compare import paired, right_answers
+    from ferspore.evaluation.comparison import paired, right_answers
 
     _, lines = runtime.select_device(arguments.device_target)
     for line in lines:

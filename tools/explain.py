@@ -12,8 +12,9 @@ from pathlib import Path
 import common
 import numpy as np
 
-from ferspore import figures, runtime
+from ferspore import runtime
 from ferspore.data.csv import load_csv
+from ferspore.pictures import figures
 
 MOST_FACES = 50  # of an emotion, or of those that are named
 
@@ -49,8 +50,8 @@ def face_numbers(text: str) -> list[int]:
 
 def work(arguments: argparse.Namespace) -> None:
     evaluator = common.load_network(arguments.ckpt, arguments.device_target)
-    from ferspore.checkpoint import UnsoundError
-    from ferspore.explain import draw_explanations
+    from ferspore.evaluation.grad_cam import draw_explanations
+    from ferspore.run.ckpt import UnsoundError
 
     table = load_csv(Path(arguments.csv), (arguments.usage,), skip_bad_rows=arguments.skip_bad_rows)
     faces = table.splits[arguments.usage]
@@ -71,7 +72,7 @@ def work(arguments: argparse.Namespace) -> None:
 def chosen_faces(labels: np.ndarray, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     """Rows of the split in groups, by the name of the group."""
     if arguments.index is None:
-        from ferspore.explain import choose_faces
+        from ferspore.evaluation.grad_cam import choose_faces
 
         return choose_faces(labels, arguments.num_samples, arguments.seed)
     largest = max(arguments.index)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import common
 
-from ferspore import figures, runtime
-from ferspore.figures import Tile
+from ferspore import runtime
+from ferspore.evaluation.samples import SELECTIONS, Choice, choose_correct
 from ferspore.labels import EMOTIONS
-from ferspore.samples import SELECTIONS, Choice, choose_correct
+from ferspore.pictures import figures
+from ferspore.pictures.figures import Tile
 
 ORDERS = {"confident": "the most confident", "random": "at random", "hardest": "the hardest"}
 SAMPLE = re.compile(r"correct_sample_\d+\.png")

@@ -11,10 +11,11 @@ from pathlib import Path
 import common
 import numpy as np
 
-from ferspore import figures, runtime
-from ferspore.figures import RIGHT, WRONG, Tile
+from ferspore import runtime
+from ferspore.evaluation.samples import by_pair, choose_correct, confident_mistakes, predictions
 from ferspore.labels import EMOTIONS
-from ferspore.samples import by_pair, choose_correct, confident_mistakes, predictions
+from ferspore.pictures import figures
+from ferspore.pictures.figures import RIGHT, WRONG, Tile
 
 SAMPLE = re.compile(r"wrong_sample_\d+\.png")
 LISTED_PAIRS = 5

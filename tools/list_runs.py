@@ -18,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.checkpoint import write_file
-    from ferspore.inventory import format_runs, list_runs, to_dict
+    from ferspore.files import write_file
+    from ferspore.run.listing import format_runs, list_runs, to_dict
 
     try:
         runs = list_runs(Path(arguments.root))

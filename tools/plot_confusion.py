@@ -10,9 +10,10 @@ from pathlib import Path
 import common
 from matplotlib.figure import Figure
 
-from ferspore import figures, runtime
-from ferspore.calibration import reliability
-from ferspore.metrics import format_per_class
+from ferspore import runtime
+from ferspore.evaluation.calibration import reliability
+from ferspore.evaluation.scores import format_per_class
+from ferspore.pictures import figures
 
 
 def parser() -> argparse.ArgumentParser:

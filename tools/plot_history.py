@@ -9,8 +9,9 @@ from pathlib import Path
 
 import common
 
-from ferspore import figures, runtime
-from ferspore.history import History, HistoryError, read_history
+from ferspore import runtime
+from ferspore.pictures import figures
+from ferspore.run.history import History, HistoryError, read_history
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +42,7 @@ def work(arguments: argparse.Namespace) -> None:
 
 def history_of(run: Path) -> History:
     """The history of a run's folder, or in a file; it is named after the folder."""
-    from ferspore.run_folder import METRICS
+    from ferspore.run.names import METRICS
 
     path = run / METRICS if run.is_dir() else run
     return read_history(path, path.resolve().parent.name)

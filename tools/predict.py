@@ -18,7 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ferspore import runtime
-from ferspore.images import (
+from ferspore.evaluation.scores import softmax
+from ferspore.labels import EMOTIONS, FACE_SIZE
+from ferspore.use.photos import (
     DetectorError,
     FaceDetector,
     ImageError,
@@ -29,8 +31,6 @@ from ferspore.images import (
     image_files,
     read_picture,
 )
-from ferspore.labels import EMOTIONS, FACE_SIZE
-from ferspore.metrics import softmax
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def print_table(found: dict[Path, list[Prediction]]) -> None:
 def write_json(
     path: Path, ckpt: str, found: dict[Path, list[Prediction]], unusable: list[Unusable]
 ) -> None:
-    from ferspore.checkpoint import write_file
+    from ferspore.files import write_file
 
     images = [
         {

@@ -13,11 +13,15 @@ from generate_wrong_samples import grid_row
 from plot_confusion import score_figures
 from plot_history import history_of
 
-from ferspore import figures, report, runtime
-from ferspore.config import Config, ConfigError, config_from_dict, config_yaml, load_config
-from ferspore.history import History, HistoryError
-from ferspore.metrics import macro_average
-from ferspore.samples import choose_correct, confident_mistakes
+from ferspore import runtime
+from ferspore.config.loading import config_from_dict, load_config
+from ferspore.config.schema import Config, ConfigError
+from ferspore.config.yaml_text import config_yaml
+from ferspore.evaluation.samples import choose_correct, confident_mistakes
+from ferspore.evaluation.scores import macro_average
+from ferspore.pictures import figures
+from ferspore.pictures import page as report
+from ferspore.run.history import History, HistoryError
 
 FACES_A_ROW = 3  # more would be too small on a phone
 MISTAKES = 9
@@ -55,7 +59,7 @@ def work(arguments: argparse.Namespace) -> None:
 
 def read_run(folder: Path) -> tuple[Config, History]:
     """Configuration, the CSV without its folder, and history."""
-    from ferspore.run_folder import CONFIG
+    from ferspore.run.names import CONFIG
 
     try:
         values = load_config(folder / CONFIG).config.to_dict()
@@ -87,8 +91,9 @@ def result_of(folder: Path, config: Config, history: History) -> tuple[list[tupl
 
 def model_rows(folder: Path) -> list[tuple[str, str]]:
     """What the best model's sidecar says, or why it cannot be trusted."""
-    from ferspore.checkpoint import UnsoundError, read_sound
-    from ferspore.run_folder import BEST
+    from ferspore.run.ckpt import UnsoundError
+    from ferspore.run.names import BEST
+    from ferspore.run.sidecar import read_sound
 
     if not (folder / BEST).exists():
         return [("Best model", "there is none yet")]
@@ -109,7 +114,7 @@ def face_sections(
     folder: Path, config: Config, arguments: argparse.Namespace
 ) -> list[tuple[str, str]]:
     """What the best model says of the validation split, measured now."""
-    from ferspore.run_folder import BEST
+    from ferspore.run.names import BEST
 
     usage = config.data.val_usage
     judged = common.judge(arguments.csv, str(folder / BEST), usage, arguments)

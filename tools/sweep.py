@@ -38,8 +38,8 @@ def main(words: list[str]) -> int:
     for line in runtime.prepare(verbose=arguments.verbose):
         print(line, flush=True)
 
-    from ferspore.config import ConfigError
-    from ferspore.sweep import SweepError, parse_axis, plan, run_all
+    from ferspore.config.schema import ConfigError
+    from ferspore.training.sweep import SweepError, parse_axis, plan, run_all
 
     output = Path(arguments.output) if arguments.output else None
     trainer = [sys.executable, str(TRAINER), *(["--verbose"] if arguments.verbose else [])]

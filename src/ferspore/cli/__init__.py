@@ -1,0 +1,1 @@
+"""The `ferspore` command: one file a subcommand."""

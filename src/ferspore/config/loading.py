@@ -1,0 +1,190 @@
+"""YAML files, what they extend and the command line -> `LoadedConfig`.
+
+Who wins: command line, file, what it extends (a later base over an earlier one), defaults.
+While merging, values are held as leaves, `{("training", "lr"): (0.1, "configs/x.yaml")}`, so that
+each of them, and each fault, can tell where it came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ferspore.config.faults import fault_text, shown, stage_faults
+from ferspore.config.paths import KeyPath, ValuePath, dotted, flat
+from ferspore.config.schema import SECTIONS, Config, ConfigError
+from ferspore.config.yaml_text import parse_yaml, plain
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value of the command line: a dotted key path, and the flag that gave it."""
+
+    key: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A configuration and, by key path, where each value came from.
+
+    An origin is "default", a file's path or an override's source.
+    """
+
+    config: Config
+    origins: dict[str, str]
+
+
+Leaves = dict[KeyPath, tuple[Any, str]]  # key path -> (value, origin)
+
+
+def load_config(path: Path | str | None, overrides: Sequence[Override] = ()) -> LoadedConfig:
+    """Read a YAML file (None: the defaults alone), what it extends, and the command line over it.
+
+    An override also wins over the same key inside the stages.
+
+    Raises:
+        ConfigError: with every fault of every file and of the overrides.
+    """
+    faults: list[str] = []
+    leaves: Leaves = {} if path is None else _file_leaves(Path(path), (), faults)
+    for override in overrides:
+        given = _leaves(plain(override.value), override.source, tuple(override.key.split(".")))
+        _merge(leaves, given)
+        for leaf in given:
+            _drop_from_stages(leaves, leaf)
+    config = _validate(leaves, faults)
+    return LoadedConfig(config, {dotted(p): _origin(leaves, p) for p in flat(config.to_dict())})
+
+
+def parse_set(text: str) -> Override:
+    """`section.key=value` -> Override, the value read by the rules of YAML (1e-3 is a number).
+
+    Raises:
+        ConfigError: without a key or "=", or when the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"command line (--set): received {text!r}, expected section.key=value")
+    return Override(key.strip(), parse_yaml(value, f"command line (--set {text})"), "--set")
+
+
+def config_from_dict(tree: Mapping[str, Any], source: str) -> Config:
+    """The Config of a nested dict such as `Config.to_dict` gives; absent keys have their defaults.
+
+    Raises:
+        ConfigError: naming `source` in each fault.
+    """
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"received {shown(tree)}, expected a mapping of keys [{source}]")
+    return _validate(_leaves(plain(tree), source), [])
+
+
+def stage_config(config: Config, stage_name: str) -> Config:
+    """The configuration of one stage: its overrides merged in, `name` kept, no stages of its own.
+
+    Raises:
+        ConfigError: for a name that no stage has.
+    """
+    for stage in config.stages:
+        if stage.name == stage_name:
+            tree = config.to_dict() | {"stages": []}
+            for key, value in stage.overrides().items():
+                tree[key] = tree[key] | value if key in SECTIONS else value
+            return config_from_dict(tree, f"stage {stage_name}")
+    known = ", ".join(stage.name for stage in config.stages) or "none, the run has no stages"
+    raise ConfigError(f"unknown stage {stage_name!r}, expected one of: {known}")
+
+
+def _file_leaves(path: Path, chain: tuple[Path, ...], faults: list[str]) -> Leaves:
+    """The leaves of a file over those of its bases; `chain` is the files that led to it."""
+    by = f" [extended by {chain[-1]}]" if chain else ""
+    try:
+        if any(path.samefile(previous) for previous in chain):
+            faults.append(f"extends: a cycle, {' -> '.join(map(str, (*chain, path)))}")
+            return {}
+        tree = parse_yaml(path.read_bytes(), str(path))
+    except OSError as error:
+        faults.append(f"{path}: {error.strerror}, expected a YAML file{by}")
+        return {}
+    except ConfigError as error:
+        faults.append(f"{error}{by}")
+        return {}
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        faults.append(f"{path}: received {shown(tree)}, expected a mapping of keys{by}")
+        return {}
+    leaves: Leaves = {}
+    bases = tree.pop("extends", [])
+    for base in bases if isinstance(bases, list) else [bases]:
+        if isinstance(base, str):
+            _merge(leaves, _file_leaves(path.parent / base, (*chain, path), faults))
+        else:
+            expected = "the name of a file, or a list of names"
+            faults.append(f"extends: received {shown(base)}, expected {expected} [{path}]")
+    _merge(leaves, _leaves(tree, str(path)))
+    return leaves
+
+
+def _leaves(value: Any, origin: str, path: KeyPath = ()) -> Leaves:
+    if value in (None, {}) and (not path or (len(path) == 1 and path[0] in SECTIONS)):
+        return {}  # a section whose keys are all commented out says nothing
+    if not isinstance(value, dict) or not value:
+        return {path: (value, origin)}
+    leaves: Leaves = {}
+    for key, item in value.items():
+        leaves |= _leaves(item, origin, (*path, key))
+    return leaves
+
+
+def _merge(leaves: Leaves, winning: Leaves) -> None:
+    """Put leaves over others, in place; a value and a mapping at one key replace each other."""
+    for path, found in winning.items():
+        for other in [k for k in leaves if k[: len(path)] == path or path[: len(k)] == k]:
+            del leaves[other]
+        leaves[path] = found
+
+
+def _drop_from_stages(leaves: Leaves, path: KeyPath) -> None:
+    """Take a key of the command line out of the stages, for it wins over what they say as well."""
+    stages, _ = leaves.get(("stages",), ([], ""))
+    if path[0] not in SECTIONS and path != ("seed",):
+        return
+    for stage in stages if isinstance(stages, list) else []:
+        for key in path[:-1]:
+            stage = stage.get(key) if isinstance(stage, dict) else None
+        if isinstance(stage, dict):
+            stage.pop(path[-1], None)
+
+
+def _validate(leaves: Leaves, faults: list[str]) -> Config:
+    """The Config of all leaves. Raises ConfigError with the earlier faults and its own."""
+    tree: dict[str, Any] = {}
+    for path, (value, _) in leaves.items():
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    found = stage_faults(tree.get("stages"))
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        found = [(fault["loc"], fault_text(fault)) for fault in error.errors()] + found
+    for path, text in found:
+        origin = _origin(leaves, path)
+        shown = f"command line ({origin})" if origin.startswith("--") else origin
+        faults.append(f"{dotted(path)}: {text} [{shown}]")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return config
+
+
+def _origin(leaves: Leaves, path: ValuePath) -> str:
+    """Where a key came from: its leaf, the leaf that contains it, or one that it contains."""
+    for leaf, (_, origin) in leaves.items():
+        if all(a == b for a, b in zip(leaf, path, strict=False)):
+            return origin
+    return "default"

@@ -1,0 +1,165 @@
+"""Every key of a configuration, its type, bounds and default: one frozen, validated `Config`."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+)
+
+from ferspore.labels import SPLITS
+
+
+class ConfigError(ValueError):
+    """What is wrong with a configuration: every fault that was found, one a line."""
+
+
+def _folder_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", value) or value in (".", ".."):
+        raise ValueError("a folder's name of letters, digits, '.', '_' and '-'")
+    return value
+
+
+# Strict a type, not a model: a strict model would refuse the plain dicts and lists of a file.
+Int = Annotated[int, Strict()]
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Bool = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), Field(pattern=r"^[^\p{Cc}\u2028\u2029]+$")]
+Name = Annotated[str, Strict(), AfterValidator(_folder_name)]
+Count = Annotated[Int, Field(ge=0)]
+Positive = Annotated[Int, Field(ge=1)]
+NonNegative = Annotated[Float, Field(ge=0)]
+Fraction = Annotated[Float, Field(ge=0, lt=1)]
+Seed = Annotated[Int, Field(ge=0, le=2**32 - 1)]
+StageBlocks = Annotated[Int, Field(ge=1, le=8)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Frozen):
+    """The faces: a FER2013 CSV (a path, kept as it is given; or "practice"), and how it is read."""
+
+    csv: Text | None = None
+    val_usage: Literal[tuple(s for s in SPLITS if s != "Training")] = "PublicTest"
+    face_size: Annotated[Int, Field(ge=16, le=48)] = 48  # pixels a side that the net sees
+    skip_bad_rows: Bool = False
+    cache: Bool = True
+
+
+class Model(_Frozen):
+    """The ResNet: channels of its first stage, residual blocks a stage."""
+
+    width: Annotated[Int, Field(ge=4, le=256)] = 32
+    blocks: Annotated[tuple[StageBlocks, ...], Field(min_length=1, max_length=4)] = (1, 1, 1)
+    squeeze_excite: Bool = False
+
+
+class Training(_Frozen):
+    """Length, optimizer and regularisation. 0 switches mixup_alpha, ema_decay and patience off."""
+
+    epochs: Positive = 40
+    batch_size: Annotated[Int, Field(ge=2)] = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[Float, Field(gt=0)] = 0.1
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 5e-4
+    warmup_epochs: NonNegative = 2.0
+    label_smoothing: Fraction = 0.1
+    mixup_alpha: NonNegative = 0.0
+    ema_decay: Fraction = 0.999
+    amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"  # as mindspore.amp.auto_mixed_precision
+    patience: Count = 0  # epochs without an improvement
+    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+
+    @field_validator("momentum")
+    @classmethod
+    def _beta1_of_adamw(cls, value: float, others: ValidationInfo) -> float:
+        if value == 0 and others.data.get("optimizer") == "adamw":
+            raise ValueError("a number above 0 with adamw, whose beta1 it is")
+        return value
+
+
+class Augment(_Frozen):
+    """Augmentation: shift in pixels, rotation in degrees, erasing as a probability."""
+
+    flip: Bool = True
+    shift: Annotated[Float, Field(ge=0, le=24)] = 4.0
+    rotation: Annotated[Float, Field(ge=0, le=180)] = 0.0
+    scale: Annotated[Float, Field(ge=0, le=0.5)] = 0.0
+    erasing: Annotated[Float, Field(ge=0, le=1)] = 0.0
+
+
+class Checkpoint(_Frozen):
+    """Rolling snapshots: how many are kept, steps between them (0: at the ends of epochs only)."""
+
+    keep_checkpoint_max: Positive = 5
+    save_checkpoint_steps: Count = 0
+
+
+class Logging(_Frozen):
+    """TensorBoard event files and the progress bar."""
+
+    tensorboard: Bool = False
+    progress: Bool = True
+
+
+class Stage(_Frozen):
+    """One stage of a run; in its sections only the keys that were given (fields set) override.
+
+    `==` does not see which keys were given: compare with `differences`.
+    """
+
+    name: Name
+    init_from: Text | None = None  # an earlier stage or a .ckpt file
+    seed: Seed | None = None
+    data: Data | None = None
+    model: Model | None = None
+    training: Training | None = None
+    augment: Augment | None = None
+    checkpoint: Checkpoint | None = None
+    logging: Logging | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """What the stage changes: a plain nested dict of the keys that it names."""
+        given = self.model_dump(mode="json", exclude_unset=True, exclude={"name", "init_from"})
+        return {key: value for key, value in given.items() if value not in (None, {})}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        source = {} if self.init_from is None else {"init_from": self.init_from}
+        return {"name": self.name} | source | self.overrides()
+
+
+class Config(_Frozen):
+    """Every value of a run. Built by `load_config` or `config_from_dict`."""
+
+    name: Name = "fer2013"
+    seed: Seed = 1
+    device: Literal["CPU", "GPU", "Ascend"] | None = None  # None: the best there is
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    augment: Augment = Augment()
+    checkpoint: Checkpoint = Checkpoint()
+    logging: Logging = Logging()
+    stages: tuple[Stage, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dict that JSON and YAML can hold, tuples as lists."""
+        tree = self.model_dump(mode="json", exclude={"stages"})
+        return tree | {"stages": [stage.to_dict() for stage in self.stages]}
+
+
+SECTIONS: dict[str, type[_Frozen]] = {
+    key: field.annotation
+    for key, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Frozen)
+}

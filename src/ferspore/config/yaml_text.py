@@ -1,0 +1,66 @@
+"""YAML text <-> plain values."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ferspore.config.schema import Config, ConfigError
+
+# YAML 1.1, which PyYAML reads, asks for 1.0e-3 and takes 1e-3 for text.
+_EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands twice in one mapping"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    def represent_list(self, data):
+        flow = not any(isinstance(item, dict) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+for _class in (_Loader, _Dumper):  # the dumper too: a name such as 1e5 must be written in quotes
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+
+
+def config_yaml(config: Config) -> str:
+    """The configuration as YAML; `load_config` reads it back as the same Config."""
+    return yaml.dump(
+        config.to_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+
+
+def parse_yaml(text: str | bytes, origin: str) -> Any:
+    """The plain value of a YAML text. Raises ConfigError in one line, with line and column."""
+    try:
+        return plain(yaml.load(text, _Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{origin}{where}: {error.problem}; expected YAML") from None
+    except RecursionError:
+        raise ConfigError(f"{origin}: nested too deeply, or contains itself") from None
+    except (yaml.YAMLError, ValueError) as error:  # bytes that are no text; a 13th month
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"{origin}: {problem}; expected YAML") from None
+
+
+def plain(value: Any) -> Any:
+    """A copy with keys as text and tuples as lists; RecursionError if it contains itself."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

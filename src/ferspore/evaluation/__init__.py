@@ -1,0 +1,1 @@
+"""Network and faces -> logits, scores, comparisons."""

@@ -1,0 +1,140 @@
+"""Network and faces -> logits and scores, always in evaluation mode."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor
+from pydantic import ValidationError
+
+from ferspore.config.loading import config_from_dict
+from ferspore.config.schema import ConfigError, Model
+from ferspore.data.csv import Faces
+from ferspore.data.resize import resize
+from ferspore.evaluation.scores import Scores, score
+from ferspore.labels import EMOTIONS, FACE_SIZE
+from ferspore.network.resnet import Architecture, ResNet, architecture_of
+from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
+from ferspore.run.names import sidecar_path
+from ferspore.run.sidecar import read_sound
+
+BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
+
+
+class Evaluator:
+    """A net of its own for evaluation, so that the one in training is never switched over."""
+
+    def __init__(self, architecture: Architecture, face_size: int = FACE_SIZE):
+        """``face_size``: pixels a side that the net was trained on; faces are resized to it."""
+        self.face_size = face_size
+        self.network = ResNet(architecture)
+        self.network.set_train(False)
+        self.parameters = {p.name: p for p in self.network.get_parameters()}
+
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Take ``weights``, every parameter of the net by its name.
+
+        Raises:
+            UnsoundError: names or shapes are not those of the net; nothing is loaded then.
+        """
+        shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
+        if faults := shape_differences(shapes, {name: v.shape for name, v in weights.items()}):
+            raise UnsoundError("; ".join(faults))
+        for name, parameter in self.parameters.items():
+            parameter.set_data(Tensor(np.asarray(weights[name], np.float32)))
+
+    def logits(self, images: np.ndarray, *, tta: bool = False) -> np.ndarray:
+        """Logits float32 (N,7) of faces uint8 (N,48,48).
+
+        The last batch is padded to a full one, since another shape is another graph. With
+        ``tta`` the logits of each face and of its mirror image are averaged.
+        """
+        images = resize(images, self.face_size)
+        parts = [np.empty((0, len(EMOTIONS)), np.float32)]
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = images[start : start + BATCH_SIZE]
+            result = self._forward(batch)
+            if tta:
+                result = (result + self._forward(batch[:, :, ::-1])) / 2
+            parts.append(result)
+        return np.concatenate(parts)
+
+    def _forward(self, batch: np.ndarray) -> np.ndarray:
+        padded = np.zeros((BATCH_SIZE, 1, self.face_size, self.face_size), np.float32)
+        padded[: len(batch), 0] = batch
+        return self.network(Tensor(padded)).asnumpy()[: len(batch)]
+
+    def score(self, faces: Faces, *, tta: bool = False) -> Scores:
+        """Scores over exactly all of ``faces``."""
+        return score(self.logits(faces.images, tta=tta), faces.labels)
+
+
+def shape_differences(
+    expected: Mapping[str, tuple[int, ...]], received: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    """One line for each name that is missing, unexpected, or has another shape."""
+    return [
+        *(f"{name} {expected[name]} is missing" for name in expected if name not in received),
+        *(f"{name} {received[name]} is not expected" for name in received if name not in expected),
+        *(
+            f"{name} has the shape {received[name]}, expected {expected[name]}"
+            for name in expected
+            if name in received and tuple(received[name]) != tuple(expected[name])
+        ),
+    ]
+
+
+def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]:
+    """Architecture and weights of the net in a checkpoint of any kind, from its shapes.
+
+    A snapshot's moving average stands in for its weights, as in its evaluation.
+
+    Raises:
+        UnsoundError: it is no checkpoint of this network.
+    """
+    averages = {
+        name.removeprefix("ema."): value
+        for name, value in contents.tensors.items()
+        if name.startswith("ema.")
+    }
+    tensors = {**contents.tensors, **averages}
+    architecture = architecture_of({name: value.shape for name, value in tensors.items()})
+    if architecture is None:
+        names = ", ".join(list(contents.tensors)[:3])
+        raise UnsoundError(f"it holds no network of ours (its tensors: {names}, ...)")
+    try:  # the bounds of the configuration: a hostile shape must not make us build a huge net
+        Model(**asdict(architecture))
+    except ValidationError as error:
+        raise UnsoundError(
+            f"its network is beyond what the configuration allows: {architecture}"
+        ) from error
+    names = [parameter.name for parameter in ResNet(architecture).get_parameters()]
+    return architecture, {name: tensors[name] for name in names if name in tensors}
+
+
+def _face_size(config: Mapping[str, object]) -> int:
+    try:
+        return config_from_dict(config, "its sidecar").data.face_size
+    except ConfigError as error:
+        raise UnsoundError(f"the configuration in its sidecar: {error}") from error
+
+
+def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
+    """The network of a checkpoint, ready to judge faces, and lines for the user.
+
+    Raises:
+        UnsoundError: the file is damaged, or no checkpoint of this network.
+        OSError: it cannot be read.
+    """
+    lines, face_size = [], FACE_SIZE
+    if sidecar_path(path).exists():
+        contents, sidecar = read_sound(path)
+        face_size = _face_size(sidecar.config)
+    else:
+        contents = read_ckpt(path)
+        lines.append(f"{path}: no sidecar; the network is built from the shapes in the file")
+    architecture, weights = weights_in(contents)
+    evaluator = Evaluator(architecture, face_size)
+    evaluator.load(weights)
+    return evaluator, lines

@@ -1,0 +1,132 @@
+"""Where in a face the network sees an emotion: Grad-CAM over the last stage's maps.
+
+Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV, equations 1 and 2: each map is weighted by the mean gradient of the
+emotion's logit with respect to it, and what is positive in their sum speaks for the emotion.
+"""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from mindspore import Tensor, nn, ops
+from PIL import Image
+
+from ferspore.data.csv import Faces
+from ferspore.evaluation.evaluator import Evaluator
+from ferspore.evaluation.scores import softmax
+from ferspore.labels import EMOTIONS, FACE_SIZE
+from ferspore.network.resnet import ResNet
+from ferspore.pictures.figures import RIGHT, WRONG, Tile, grid
+from ferspore.run.ckpt import UnsoundError
+
+BATCH_SIZE = 32  # faces a pass; the maps do not depend on it
+HEAT_COLOURS = "inferno"  # dark to bright, so it is also read without colour
+MOST_COLOUR = 0.75  # share of the heat's colour over the face where the heat is 1
+
+
+class GradCam(nn.Cell):
+    """Faces (B,1,48,48) float32, chosen (B,7) float32 one-hot -> maps (B,h,w) float32 >= 0.
+
+    The maps have the size of the last stage's. ``network`` has to be in evaluation mode: in
+    training the batch statistics would make a face's map depend on its neighbours.
+    """
+
+    def __init__(self, network: ResNet):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.gradient = ops.grad(self.chosen_logits)
+
+    def chosen_logits(self, maps, chosen):
+        """The sum of the chosen logits; each depends on its own face's maps only."""
+        logits = self.network.classify(maps)
+        return ops.sum(logits * chosen)
+
+    def construct(self, faces, chosen):
+        maps = self.network.features(faces)  # (B, C, h, w)
+        weights = ops.mean(self.gradient(maps, chosen), (2, 3), True)  # (B, C, 1, 1)
+        return ops.relu(ops.sum(weights * maps, 1))  # (B, h, w)
+
+
+def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+    """Grad-CAM of one emotion for each face, enlarged to its pixels by bilinear interpolation.
+
+    images: uint8 (N,48,48).
+    emotions: integers (N,), the emotion whose logit is explained.
+
+    Returns float32 (N,48,48), each map 0..1 with a maximum of 1; all 0 where no region speaks
+    for the emotion.
+    """
+    grad_cam = GradCam(evaluator.network)
+    heat = np.zeros((len(images), FACE_SIZE, FACE_SIZE), np.float32)
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
+        # Padded to a full batch, since another shape is another graph.
+        faces = np.zeros((BATCH_SIZE, 1, FACE_SIZE, FACE_SIZE), np.float32)
+        chosen = np.zeros((BATCH_SIZE, len(EMOTIONS)), np.float32)
+        faces[: len(images[batch]), 0] = images[batch]
+        chosen[np.arange(len(emotions[batch])), emotions[batch]] = 1.0
+        maps = grad_cam(Tensor(faces), Tensor(chosen)).asnumpy()
+        for row, small in zip(heat[batch], maps, strict=False):  # without the padding
+            row[:] = _enlarged(small)
+    return heat
+
+
+def _enlarged(small: np.ndarray) -> np.ndarray:
+    size = (FACE_SIZE, FACE_SIZE)
+    heat = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BILINEAR))
+    highest = heat.max()
+    return heat / highest if highest > 0 else heat
+
+
+def overlay(face: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The face uint8 (48,48) under its heat, uint8 (48,48,3): grey where the heat is 0."""
+    share = MOST_COLOUR * heat[..., None]
+    colours = matplotlib.colormaps[HEAT_COLOURS](heat)[..., :3] * 255
+    return np.rint((1 - share) * face[..., None] + share * colours).astype(np.uint8)
+
+
+def choose_faces(labels: np.ndarray, num_samples: int, seed: int) -> dict[str, np.ndarray]:
+    """Rows, in order, of ``num_samples`` random faces of each emotion; fewer where it has fewer."""
+    rng = np.random.default_rng(seed)
+    rows = {emotion: np.flatnonzero(labels == code) for code, emotion in enumerate(EMOTIONS)}
+    return {emotion: np.sort(rng.permutation(own)[:num_samples]) for emotion, own in rows.items()}
+
+
+def draw_explanations(
+    evaluator: Evaluator, faces: Faces, groups: dict[str, np.ndarray], title: str
+) -> Figure:
+    """A grid with a line for each group of rows of ``faces``: each face beside its heat map,
+    which explains the predicted emotion.
+
+    Raises:
+        UnsoundError: the network's logits are not finite.
+    """
+    rows = np.concatenate([np.asarray(own, np.int64) for own in groups.values()])
+    images = faces.images[rows]
+    logits = evaluator.logits(images)
+    if not np.isfinite(logits).all():
+        raise UnsoundError("its answers are not finite; verify_model.py tells more")
+    heat = heat_maps(evaluator, images, logits.argmax(1))
+    pairs = {
+        row: _pair(row, faces.images[row], int(faces.labels[row]), own_heat, probabilities)
+        for row, own_heat, probabilities in zip(rows.tolist(), heat, softmax(logits), strict=True)
+    }
+    return grid(
+        [
+            (name, [tile for row in own.tolist() for tile in pairs[row]])
+            for name, own in groups.items()
+        ],
+        title,
+    )
+
+
+def _pair(
+    row: int, face: np.ndarray, truth: int, heat: np.ndarray, probabilities: np.ndarray
+) -> list[Tile]:
+    predicted = int(probabilities.argmax())
+    colour = RIGHT if predicted == truth else WRONG
+    said = f"predicted {EMOTIONS[predicted]}\nconfidence {probabilities[predicted]:.2f}"
+    return [
+        Tile(face, f"true label {EMOTIONS[truth]}\nface {row + 1:,}", colour),
+        Tile(overlay(face, heat), said if heat.any() else f"{said}, no heat", colour),
+    ]

@@ -1,0 +1,90 @@
+"""The one place that writes files for good: beside, flushed to disk, renamed.
+
+A reader sees the old file or the new one, never a part. Everything that changes the disk goes
+through ``_write``, ``flush``, ``rename``, ``remove`` and ``flush_folder``, so that a test can
+stop a run at any of them.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+WRITING = ".writing-"  # prefix of a file that is not whole yet
+
+
+def beside(path: Path) -> Path:
+    """Where the file at ``path`` is written before it takes its place."""
+    return path.with_name(WRITING + path.name)
+
+
+def write_file(path: Path, *parts: bytes | memoryview) -> None:
+    """Put ``parts``, one after another, at ``path``.
+
+    Raises:
+        OSError: it could not be written; what was at ``path`` is still there.
+    """
+    rename(write_beside(path, *parts), path)
+    flush_folder(path.parent)
+
+
+def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
+    """A whole and flushed file beside ``path``; returns where it is."""
+    waiting = beside(path)
+    try:
+        _write(waiting, parts)
+    except BaseException:
+        remove(waiting)
+        raise
+    return waiting
+
+
+def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def rename(source: Path, target: Path) -> None:
+    """Put a file at ``target``, over what is there; ``flush_folder`` makes that last."""
+    source.replace(target)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Flush a file that another library wrote."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the renames and deletions in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path | None:
+    """ferspore's folder in the user's cache directory (XDG base directory specification); None
+    for a user without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # as the specification demands
+        try:
+            base = Path("~/.cache").expanduser()
+        except RuntimeError:
+            return None
+    return base / "ferspore"

@@ -1,0 +1,1 @@
+"""The ResNet, its training step and its learning rate."""

@@ -1,0 +1,1 @@
+"""Arrays and histories -> figures and pages; never loads a model."""

@@ -1,0 +1,17 @@
+"""The names of a run's files."""
+
+import re
+from pathlib import Path
+
+BEST, FINAL = "best_model.ckpt", "final_model.ckpt"
+CONFIG, METRICS, LOCK = "config.yaml", "metrics.jsonl", "run.lock"
+SNAPSHOT_NAME = re.compile(r"fer-([1-9]\d*)_([1-9]\d*)\.ckpt")
+
+
+def snapshot_name(epoch: int, step: int) -> str:
+    """``step`` is within the epoch; both count from 1."""
+    return f"fer-{epoch}_{step}.ckpt"
+
+
+def sidecar_path(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix(".json")

@@ -1,0 +1,255 @@
+"""The JSON file beside a checkpoint: what it is, its digest, and everything that is no tensor.
+
+A sidecar is written after its checkpoint and ends in a digest of itself, so that a changed one does
+not count. Format 2 is written; format 1 (ferspore up to 1835cce) is upgraded as it is read.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import ferspore
+from ferspore import files
+from ferspore.labels import FACE_SIZE
+from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt, refuse_not_finite
+from ferspore.run.names import sidecar_path
+
+FORMAT = 2
+
+Count = Annotated[int, Field(ge=0)]
+Ordinal = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Sidecar(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    format: Literal[2]
+    checkpoint: str
+    sha256: Digest
+    bytes: Count
+    created: str
+    versions: dict[str, str]
+    run: str  # drawn at the run's start; empty where format 1 did not tell
+    sequence: Count  # of the snapshots in the order in which they were written; 0 in format 1
+    face_size: Annotated[int, Field(ge=1, le=1024)]  # pixels a side that the net sees
+
+
+class SnapshotSidecar(_Sidecar):
+    """Everything of a run that is no tensor; see docs/checkpoints.md for each field."""
+
+    kind: Literal["snapshot"]
+    epoch: Ordinal
+    step: Ordinal
+    steps_per_epoch: Ordinal
+    global_step: Ordinal
+    evaluated: bool
+    epoch_loss_sum: float
+    epoch_loss_steps: Count
+    epoch_seconds: float
+    best_accuracy: Fraction | None
+    best_loss: float | None
+    best_epoch: Count | None
+    epochs_since_best: Count
+    history: list[dict[str, Any]]
+    resumes: list[Count]
+    config: dict[str, Any]
+    data: dict[str, Any]
+    stage: str | None
+    command: str
+    cores: Ordinal
+
+
+class ModelSidecar(_Sidecar):
+    """What is known of a weights-only file; it names no path of the machine that wrote it."""
+
+    kind: Literal["best", "final"]
+    best_accuracy: Fraction | None
+    best_epoch: Count | None
+    epoch: Count
+    monitor: Literal["val_accuracy", "val_loss"]
+    usage: str
+    val_loss: float | None
+    parameters: Count
+    classes: list[str]
+    config: dict[str, Any]
+    data: dict[str, Any]
+    command: str
+    history: list[dict[str, Any]]
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def seal(values: Mapping[str, Any]) -> bytes:
+    """The JSON text of a sidecar, ending in the digest of all that stands before it."""
+    digest = _digest_of_values(values)
+    return (json.dumps({**values, "digest": digest}, indent=1, allow_nan=False) + "\n").encode()
+
+
+def unseal(text: bytes) -> dict[str, Any]:
+    """The values of a sidecar.
+
+    Raises:
+        UnsoundError: no JSON object, or not the one that was sealed.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnsoundError("its sidecar is not JSON") from error
+    if not isinstance(values, dict):
+        raise UnsoundError("its sidecar is not a JSON object")
+    digest = values.pop("digest", None)
+    try:
+        if digest != _digest_of_values(values):
+            raise UnsoundError("its sidecar was changed after it was written (digest)")
+    except (ValueError, RecursionError) as error:
+        raise UnsoundError("its sidecar holds a number that is not finite") from error
+    return values
+
+
+def _digest_of_values(values: Mapping[str, Any]) -> str:
+    canonical = json.dumps(values, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
+    """The sidecar of ``checkpoint``, checked in itself and against the checkpoint's name.
+
+    Raises:
+        UnsoundError: missing, damaged, of another file, or of a format that is not known.
+    """
+    path = sidecar_path(checkpoint)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise UnsoundError(f"its sidecar {path.name} is missing") from None
+    except OSError as error:
+        raise UnsoundError(f"its sidecar cannot be read ({error.strerror})") from error
+    values = upgraded(unseal(text))
+    known = SnapshotSidecar if values.get("kind") == "snapshot" else ModelSidecar
+    try:
+        sidecar = known.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnsoundError(f"its sidecar's {where}: {first['msg']}") from error
+    if sidecar.checkpoint != checkpoint.name:
+        raise UnsoundError(f"its sidecar is that of {sidecar.checkpoint!r}")
+    return sidecar
+
+
+def upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """A sidecar of an older format as one of today's.
+
+    Raises:
+        UnsoundError: the format is newer than this ferspore.
+    """
+    number = values.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        raise UnsoundError(
+            f"its sidecar has format {number}, this ferspore {ferspore.__version__} reads up to "
+            f"{FORMAT}: a newer one wrote it"
+        )
+    if number != 1:
+        return values
+    data = values.get("config", {}).get("data", {})
+    return {
+        **values,
+        "format": 2,
+        "run": "",
+        "sequence": 0,
+        "face_size": data.get("face_size", FACE_SIZE),
+    }
+
+
+def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
+    """A checkpoint and its sidecar, when both are whole, agree and hold finite values only.
+
+    Raises:
+        UnsoundError: any of that is not so.
+    """
+    sidecar = read_sidecar(path)
+    try:
+        size = path.stat().st_size
+        if size != sidecar.bytes:
+            raise UnsoundError(f"it has {size} bytes where its sidecar says {sidecar.bytes}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnsoundError(f"it cannot be read ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != sidecar.sha256:
+        raise UnsoundError("its content is not what its sidecar says (sha256)")
+    contents = parse_ckpt(content)
+    refuse_not_finite(contents.tensors)
+    return contents, sidecar
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+FILE_FIELDS = ("format", "checkpoint", "sha256", "bytes", "created", "versions")
+
+
+def describe_file(checkpoint: Path, final_name: str) -> dict[str, Any]:
+    """FILE_FIELDS of the sidecar of ``checkpoint``, a whole file that will be ``final_name``."""
+    return {
+        "format": FORMAT,
+        "checkpoint": final_name,
+        "sha256": files.file_sha256(checkpoint),
+        "bytes": checkpoint.stat().st_size,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    return {
+        "ferspore": ferspore.__version__,
+        "mindspore": _installed("mindspore"),
+        "numpy": _installed("numpy"),
+        "python": platform.python_version(),
+    }
+
+
+def _installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def publish(beside: Path, path: Path, sidecar: bytes) -> None:
+    """Put the whole and flushed file ``beside`` at ``path``, and its sealed sidecar after it.
+
+    The sidecar is flushed beside its place before the checkpoint takes its own, so that a kill
+    between the two renames can be rolled forward (``roll_forward``).
+    """
+    waiting = files.write_beside(sidecar_path(path), sidecar)
+    files.rename(beside, path)
+    files.rename(waiting, sidecar_path(path))
+    files.flush_folder(path.parent)
+
+
+def roll_forward(waiting: Path) -> bool:
+    """Finish a publication that was cut between its two renames; whether it was one."""
+    path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
+    try:
+        values = unseal(waiting.read_bytes())
+        checkpoint = path.with_name(str(values["checkpoint"]))
+        if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
+            return False
+    except (UnsoundError, OSError, KeyError, ValueError):
+        return False
+    files.rename(waiting, path)
+    files.flush_folder(path.parent)
+    return True

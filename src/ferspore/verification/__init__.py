@@ -1,0 +1,1 @@
+"""A checkpoint -> findings and a verdict."""

@@ -1,0 +1,163 @@
+"""Checkpoints of two small runs, compared; McNemar's test against SciPy's binomial test."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from ferspore.data.csv import load_csv
+from ferspore.evaluation import comparison as compare
+from ferspore.evaluation.comparison import CompareError, mcnemar_exact, paired, read_candidate
+from ferspore.evaluation.evaluator import load_evaluator
+from ferspore.run.ckpt import read_ckpt
+from ferspore.run.sidecar import seal, unseal
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    return runs.small_csv(tmp_path_factory.mktemp("data") / "faces.csv")
+
+
+@pytest.fixture(scope="module")
+def two(csv, tmp_path_factory):
+    """Runs a and b: another seed, another rate, one epoch more."""
+    root, often = tmp_path_factory.mktemp("runs"), {"checkpoint__save_checkpoint_steps": 2}
+    assert runs.train(root / "a", csv, name="a", **often)[0] == 0
+    changes = {"seed": 2, "training__lr": 0.1, "training__epochs": 3}
+    assert runs.train(root / "b", csv, name="b", **often, **changes)[0] == 0
+    return root / "a", root / "b"
+
+
+@pytest.mark.parametrize("only_a", [0, 1, 3, 17, 400])
+@pytest.mark.parametrize("only_b", [0, 1, 5, 17, 460])
+def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(only_a, only_b):
+    pairs = only_a + only_b
+    expected = binomtest(only_a, pairs, 0.5).pvalue if pairs else 1.0
+    assert mcnemar_exact(only_a, only_b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_paired_counts_every_face_once():
+    first = np.array([1, 1, 1, 0, 0, 0, 1], bool)
+    second = np.array([1, 0, 0, 1, 0, 0, 0], bool)
+    found = paired(first, second)
+    assert (found.both, found.only_first, found.only_second, found.neither) == (1, 3, 1, 2)
+    assert found.faces == 7
+    with pytest.raises(ValueError, match="expected the same faces"):
+        paired(first, second[:-1])
+
+
+def test_a_candidate_is_what_its_run_recorded(two):
+    best, snapshot = read_candidate(two[0]), read_candidate(two[0] / "fer-2_4.ckpt")
+    records = [json.loads(line) for line in (two[0] / "metrics.jsonl").read_text().splitlines()]
+    top = max(records, key=lambda record: record["val_accuracy"])
+    assert best.path == two[0] / "best_model.ckpt" and best.kind == "best"
+    assert (best.best_accuracy, best.best_epoch) == (top["val_accuracy"], top["epoch"])
+    assert best.bytes == (two[0] / "best_model.ckpt").stat().st_size
+    tensors = read_ckpt(best.path).tensors
+    assert best.parameters == sum(tensor.size for tensor in tensors.values())
+    assert best.seconds == pytest.approx(sum(r["seconds"] for r in records[: top["epoch"]]))
+    assert snapshot.kind == "snapshot" and snapshot.parameters == best.parameters
+    assert snapshot.seconds == pytest.approx(sum(r["seconds"] for r in records))
+
+
+def test_a_mid_epoch_snapshot_counts_the_seconds_of_its_epoch(two):
+    path = two[0] / "fer-2_2.ckpt"
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    expected = sidecar["history"][0]["seconds"] + sidecar["epoch_seconds"]
+    assert len(sidecar["history"]) == 1
+    assert read_candidate(path).seconds == pytest.approx(expected)
+
+
+def test_a_moved_model_has_no_time_and_without_a_sidecar_no_configuration(two, tmp_path):
+    for name in ("best_model.ckpt", "best_model.json"):
+        shutil.copy(two[1] / name, tmp_path)
+    moved = read_candidate(tmp_path)
+    assert moved.seconds is None and moved.config is not None
+    (tmp_path / "best_model.json").unlink()
+    bare = read_candidate(tmp_path / "best_model.ckpt")
+    assert (bare.kind, bare.config, bare.created) == ("unknown", None, None)
+    assert bare.best_accuracy == moved.best_accuracy and bare.epoch == moved.epoch
+    assert compare.config_differences(bare, moved) is None
+    assert compare.weight_differences(bare.weights, moved.weights).largest[0][1] == 0
+
+
+def test_differences_of_the_configuration_are_those_that_were_made(two):
+    found = compare.config_differences(*map(read_candidate, two))
+    assert found == [
+        ("name", "a", "b"),
+        ("seed", 1, 2),
+        ("training.epochs", 2, 3),
+        ("training.lr", 0.05, 0.1),
+    ]
+
+
+def test_the_csv_counts_by_content_not_by_path(two, tmp_path):
+    """A best model names only the file, a snapshot its whole path."""
+    best, snapshot = read_candidate(two[0]), read_candidate(two[0] / "fer-2_4.ckpt")
+    assert best.config.data.csv != snapshot.config.data.csv
+    assert compare.config_differences(best, snapshot) == []
+    shutil.copy(best.path, tmp_path)
+    values = unseal(best.path.with_suffix(".json").read_bytes())
+    other = {**values, "data": {**values["data"], "sha256": "f" * 64}}
+    (tmp_path / "best_model.json").write_bytes(seal(other))
+    found = compare.config_differences(best, read_candidate(tmp_path))
+    assert found == [("data.sha256", values["data"]["sha256"], "f" * 64)]
+
+
+def test_the_largest_differences_of_weights():
+    base = {f"t{i}": np.zeros((2, 3), np.float32) for i in range(8)}
+    changed = {name: value.copy() for name, value in base.items()}
+    for i in range(8):
+        changed[f"t{i}"][1, 2] = -i if i % 2 else i
+    changed["t3"] = np.ones((3, 2), np.float32)
+    del changed["t0"]
+    changed["new"] = np.ones(1, np.float32)
+    found = compare.weight_differences(base, changed)
+    assert found.largest == [("t7", 7.0), ("t6", 6.0), ("t5", 5.0), ("t4", 4.0), ("t2", 2.0)]
+    assert found.compared == 6 and found.other_shape == ["t3"]
+    assert found.only_first == ["t0"] and found.only_second == ["new"]
+
+
+def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
+    out = tmp_path / "out.json"
+    snapshot = two[1] / "fer-1_4.ckpt"
+    words = [*two, snapshot, "--csv", csv, "--usage", "PublicTest", "--json", out]
+    result = runs.call(*words, cwd=tmp_path, script="tools/compare_checkpoints.py")
+    assert result.returncode == 0, result.stderr
+    written = json.loads(out.read_text())
+    assert [c["second"] for c in written["comparisons"]] == [
+        str(two[1] / "best_model.ckpt"),
+        str(snapshot),
+    ]
+    faces = load_csv(csv, ("PublicTest",)).splits["PublicTest"]
+    right = []
+    for folder in two:
+        evaluator, _ = load_evaluator(folder / "best_model.ckpt")
+        right.append(evaluator.logits(faces.images).argmax(axis=1) == faces.labels)
+    found = written["comparisons"][0]["paired"]
+    table = np.histogram2d(*right, bins=2, range=[[0, 1], [0, 1]])[0].astype(int).tolist()
+    assert [[found["neither"], found["only_second"]], [found["only_first"], found["both"]]] == table
+    for told in ("training.lr", "0.05", "McNemar's exact test", "A and C", "only B right"):
+        assert told in result.stdout
+    fraction = (found["both"] + found["only_first"]) / 37
+    assert fraction == written["checkpoints"][0]["best_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "best_model.ckpt: no such file"),
+        (lambda path: path.write_bytes(b"not a checkpoint"), "no MindSpore checkpoint"),
+        (lambda path: path.write_bytes(b""), "it is empty"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(tmp_path, make, told):
+    path = tmp_path / "thing"
+    make(path)
+    with pytest.raises(CompareError, match=told) as caught:
+        read_candidate(path)
+    assert str(path) in str(caught.value)

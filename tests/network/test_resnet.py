@@ -1,0 +1,276 @@
+"""The network against an independent PyTorch twin in float64: golden values, and live where
+PyTorch is installed. Measured on MindSpore 2.8 (CPU), relative to the largest value of an array:
+logits 4e-7, gradients 3e-5, batch statistics 4e-7 (six seeds).
+"""
+
+import math
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from ferspore.network.resnet import (
+    Architecture,
+    ResNet,
+    architecture_of,
+    build_network,
+    initial_values,
+)
+from ferspore.network.step import Schedule, StepSettings, TrainStep
+from tests.golden import cases
+
+TOLERANCE = {"logits": 2e-6, "loss": 2e-6, "gradient": 2e-4, "statistics": 2e-6}
+OTHER_SEED = 2  # the golden values are of 1
+
+
+def shapes_of(network: nn.Cell) -> dict[str, tuple[int, ...]]:
+    return {p.name: p.shape for p in network.get_parameters()}
+
+
+@pytest.fixture(scope="module")
+def twin():
+    pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
+    from tests import torch_twin
+
+    return torch_twin
+
+
+class Gradients(nn.Cell):
+    """The real step's loss and gradients, without its update."""
+
+    def __init__(self, step: TrainStep):
+        super().__init__(auto_prefix=False)
+        self.step = step
+
+    def construct(self, faces, targets):
+        return self.step.grad(faces, targets)
+
+
+class Judge:
+    """MindSpore's answers to what ``torch_twin.judge`` answers; compiled once for all seeds."""
+
+    def __init__(self, case: cases.ModelCase):
+        self.case = case
+        self.network = ResNet(Architecture(case.width, case.blocks, case.squeeze_excite))
+        settings = StepSettings("sgd", 0.9, 0.0, case.label_smoothing, ema_decay=0.0)
+        self.gradients = Gradients(TrainStep(self.network, settings, Schedule(lambda _: 0.1, 1)))
+
+    def set_values(self, seed: int) -> None:
+        values = cases.parameter_values(shapes_of(self.network), seed)
+        for parameter in self.network.get_parameters():
+            parameter.set_data(Tensor(values[parameter.name]))
+
+    def __call__(self, seed: int) -> dict[str, np.ndarray]:
+        faces, targets = map(Tensor, cases.batch(self.case.faces, self.case.size, seed))
+        half = self.case.size // 2
+        self.set_values(seed)
+        self.network.set_train(False)
+        found = {
+            "logits_eval": self.network(faces),
+            "logits_eval_half": self.network(faces[:, :, :half, :half]),
+        }
+        self.network.set_train(True)
+        found["logits_train"] = self.network(faces)
+        self.set_values(seed)
+        found["loss"], gradients = self.gradients(faces, targets)
+        weights = self.network.trainable_params()
+        found |= {f"gradient.{p.name}": g for p, g in zip(weights, gradients, strict=True)}
+        for parameter in self.network.get_parameters():
+            if ".moving_" in parameter.name:
+                found[f"statistics.{parameter.name}"] = parameter
+        return {name: value.asnumpy().copy() for name, value in found.items()}
+
+
+@pytest.fixture(scope="module", params=cases.MODELS)
+def judge(request) -> tuple[str, Judge]:
+    return request.param, Judge(cases.MODELS[request.param])
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        difference = np.abs(found[name] - value).max() / np.abs(value).max()
+        tolerance = TOLERANCE[name.partition(".")[0].partition("_")[0]]
+        assert difference < tolerance, f"{name} differs by {difference:.1e} of its largest value"
+
+
+def test_logits_gradients_and_batch_statistics_equal_the_golden_values(judge):
+    name, found = judge
+    assert_equal(found(seed=1), cases.load(name))
+
+
+def test_logits_gradients_and_batch_statistics_equal_pytorch(twin, judge):
+    name, found = judge
+    assert_equal(found(OTHER_SEED), twin.judge(cases.MODELS[name], OTHER_SEED))
+
+
+def test_golden_model_values_are_those_of_the_twin(twin):
+    for name, case in cases.MODELS.items():
+        assert_equal(twin.judge(case, seed=1), cases.load(name))
+
+
+def test_the_head_reads_the_mean_of_the_features(judge):
+    name, found = judge
+    network = found.network
+    found.set_values(seed=1)
+    network.set_train(False)
+    faces = cases.batch(found.case.faces, found.case.size, seed=1)[0]
+    maps = network.features(Tensor(faces)).asnumpy()
+    stages = len(found.case.blocks)
+    side = found.case.size // 2**stages
+    assert maps.shape == (len(faces), found.case.width * 2 ** (stages - 1), side, side)
+    logits = maps.mean((2, 3)) @ network.head.weight.asnumpy().T + network.head.bias.asnumpy()
+    assert_equal({"logits": logits}, {"logits": cases.load(name)["logits_eval"]})
+
+
+def count_by_formula(width: int, blocks: tuple[int, ...], squeeze_excite: bool) -> int:
+    total, channels_in = 9 * width + 2 * width, width
+    for index, count in enumerate(blocks):
+        channels = width * 2**index
+        total += count * (2 * 9 * channels**2 + 4 * channels)
+        if channels != channels_in:  # the first convolution is narrower, the shortcut is 1x1
+            total += 9 * channels * (channels_in - channels) + channels_in * channels + 2 * channels
+        if squeeze_excite:
+            squeezed = channels // 8
+            total += count * (2 * channels * squeezed + channels + squeezed)
+        channels_in = channels
+    return total + 7 * channels_in + 7
+
+
+# torchvision's resnet18 has 11,689,512 parameters: ours has a 3x3 stem for one channel and 7
+# classes.
+COUNTS = [
+    (Architecture(32, (1, 1, 1), False), 307_687),
+    (Architecture(64, (2, 2, 2, 2), False), 11_689_512 - 9_408 + 576 - 513_000 + 3_591),
+    (Architecture(16, (2, 1), True), None),
+]
+
+
+@pytest.mark.parametrize(("architecture", "known"), COUNTS)
+def test_the_number_of_trainable_values(architecture, known):
+    network = ResNet(architecture)
+    found = sum(p.size for p in network.trainable_params())
+    formula = count_by_formula(architecture.width, architecture.blocks, architecture.squeeze_excite)
+    assert found == formula
+    assert known in (None, found)
+    names = [p.name for p in network.get_parameters() if not p.requires_grad]
+    assert {n.rpartition(".")[2] for n in names} == {
+        "moving_mean",
+        "moving_variance",
+        "mean",
+        "deviation",
+    }
+
+
+@pytest.mark.parametrize("architecture", [architecture for architecture, _ in COUNTS])
+def test_names_and_shapes_are_those_of_the_twin(twin, architecture):
+    other = twin.Twin(architecture.width, architecture.blocks, architecture.squeeze_excite)
+    assert shapes_of(ResNet(architecture)) == twin.shapes_of(other)
+
+
+def built(seed: int, global_seed: int) -> dict[str, np.ndarray]:
+    ms.set_seed(global_seed)  # sets numpy's too
+    network = build_network(Architecture(8, (1, 1), True), seed)
+    return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+
+
+def test_first_values_come_from_the_seed_alone():
+    one, again, other = built(5, global_seed=1), built(5, global_seed=2), built(6, global_seed=1)
+    assert all(np.array_equal(one[name], again[name]) for name in one)
+    kernels = [name for name, value in one.items() if value.ndim > 1]
+    assert len(kernels) == 11
+    assert not any(np.array_equal(one[name], other[name]) for name in kernels)
+
+
+def test_drawing_first_values_leaves_the_global_stream_alone():
+    np.random.seed(3)
+    expected = np.random.rand()
+    np.random.seed(3)
+    initial_values({"head.weight": (7, 8)}, seed=1)
+    assert np.random.rand() == expected
+
+
+def test_vectors_start_at_their_neutral_values():
+    starts = {"gamma": 1.0, "beta": 0.0, "bias": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
+    starts |= {"mean": 127.5, "deviation": 64.0}
+    vectors = {name: v for name, v in built(1, global_seed=1).items() if v.ndim == 1}
+    for name, value in vectors.items():
+        start = 0.0 if name.endswith("bn2.gamma") else starts[name.rpartition(".")[2]]
+        assert (value == start).all(), name
+    assert sum(name.endswith("bn2.gamma") for name in vectors) == 2
+
+
+def test_kernels_are_he_normal_and_dense_kernels_uniform():
+    shapes = {
+        "stem.0.weight": (64, 1, 3, 3),
+        "stages.0.0.conv1.weight": (64, 32, 3, 3),
+        "stages.1.0.shortcut.0.weight": (128, 64, 1, 1),
+        "head.weight": (7, 512),
+    }
+    for name, value in initial_values(shapes, seed=1).items():
+        shape = shapes[name]
+        assert value.shape == shape
+        assert value.dtype == np.float32
+        bound = 1.0 / math.sqrt(shape[1])
+        deviation = (
+            math.sqrt(2.0 / (shape[0] * shape[2] * shape[3]))
+            if len(shape) == 4
+            else (bound / math.sqrt(3.0))
+        )
+        spread = deviation / math.sqrt(value.size)
+        assert abs(value.mean()) < 4 * spread, name
+        assert abs(value.std() - deviation) < 4 * spread, name
+        if len(shape) == 4:  # a normal has 68.27% within one deviation, a uniform 57.7%
+            inside = (np.abs(value) < deviation).mean()
+            assert abs(inside - 0.6827) < 4 * 0.4654 / math.sqrt(value.size), name
+        else:
+            assert 0.99 * bound < np.abs(value).max() <= np.float32(bound)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(4, (1,), False),
+        Architecture(4, (1, 1, 1, 1), False),
+        Architecture(8, (2, 1, 3), True),
+        Architecture(16, (1, 2), False),
+    ],
+)
+def test_the_architecture_is_read_back_from_the_shapes(architecture):
+    shapes = shapes_of(ResNet(architecture))
+    assert architecture_of(shapes) == architecture
+    assert architecture_of(dict(reversed(shapes.items()))) == architecture
+
+
+STEM = {"stem.0.weight": (8, 1, 3, 3)}
+BLOCK = "stages.{}.{}.conv1.weight"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {},
+        {"conv1.weight": (64, 3, 7, 7), "layer1.0.conv1.weight": (64, 64, 3, 3)},
+        {f"ema.{name}": shape for name, shape in STEM.items()},
+        STEM,
+        {"stem.0.weight": (8,), BLOCK.format(0, 0): (8, 8, 3, 3)},
+        STEM | {BLOCK.format(1, 0): (16, 8, 3, 3)},
+        STEM | {BLOCK.format(0, 1): (8, 8, 3, 3)},
+        STEM | {BLOCK.format(0, 0): (8, 8, 3, 3), BLOCK.format(2, 0): (32, 16, 3, 3)},
+        STEM | {BLOCK.format(0, 0): (8, 8, 3, 3), BLOCK.format(0, 2): (8, 8, 3, 3)},
+    ],
+    ids=[
+        "empty",
+        "foreign",
+        "prefixed",
+        "no-block",
+        "stem-rank",
+        "no-stage-0",
+        "no-block-0",
+        "stage-gap",
+        "block-gap",
+    ],
+)
+def test_foreign_shapes_have_no_architecture(shapes):
+    assert architecture_of(shapes) is None

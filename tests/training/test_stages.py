@@ -1,0 +1,131 @@
+"""Stages: hand-over checked before the first starts, each resumable, finished ones passed over."""
+
+import json
+
+import mindspore
+import numpy as np
+import pytest
+import yaml
+
+from ferspore.config.loading import Override, load_config, stage_config
+from ferspore.config.schema import ConfigError
+from ferspore.data.resize import resize
+from ferspore.evaluation.evaluator import load_evaluator
+from ferspore.network.resnet import build_network
+from ferspore.run.ckpt import read_ckpt
+from ferspore.run.folder import read_snapshot
+from ferspore.training.run import Request, architecture_in
+from ferspore.training.stages import check_hand_overs, run_stages
+from tests import runs
+
+STAGES = [
+    {
+        "name": "small",
+        "data": {"face_size": 24},
+        "training": {"epochs": 1},
+        "augment": {"shift": 2},
+    },
+    {"name": "full", "init_from": "small", "training": {"lr": 1e-12, "ema_decay": 0}},
+]
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    return runs.small_csv(tmp_path_factory.mktemp("data") / "faces.csv")
+
+
+def given(csv, tmp_path, stages):
+    """As a user gives them: the run in a file with stages, so that their keys have an origin."""
+    loaded = runs.given(csv)
+    path = tmp_path / "staged.yaml"
+    path.write_text(yaml.safe_dump({**loaded.config.to_dict(), "stages": stages}))
+    return load_config(path)
+
+
+def staged(folder, loaded, *, resume=None, only=None):
+    lines = []
+    code = run_stages(Request(loaded, folder, resume, None), only, lines.append)
+    return code, "\n".join(lines)
+
+
+def test_all_stages_run_hand_over_and_are_passed_over_when_finished(csv, tmp_path):
+    folder = tmp_path / "run"
+    code, text = staged(folder, given(csv, tmp_path, STAGES))
+    assert code == 0
+    assert "stage small (1 of 2)" in text and "stage full (2 of 2)" in text
+    small, full = (
+        json.loads((folder / s / "best_model.json").read_text()) for s in ("small", "full")
+    )
+    assert small["config"]["data"]["face_size"] == 24 and full["config"]["data"]["face_size"] == 48
+    first = read_snapshot(folder / "full" / "fer-1_4.ckpt")
+    assert first.sidecar.stage == "full"
+    handed = read_ckpt(folder / "small" / "best_model.ckpt").tensors
+    np.testing.assert_allclose(first.tensors["stem.0.weight"], handed["stem.0.weight"], atol=1e-7)
+
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")}
+    code, text = staged(folder, load_config(None), resume="auto")
+    assert code == 0 and text.count("this run is finished") == 2
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")} == before
+
+
+def test_a_stop_in_the_second_stage_goes_on_there(csv, tmp_path):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    loaded = given(csv, tmp_path, STAGES)
+    assert staged(straight, loaded)[0] == 0
+    assert staged(stopped, loaded)[0] == 0
+    for path in [*(stopped / "full").glob("fer-2*"), *(stopped / "full").glob("final*")]:
+        path.unlink()
+    code, text = staged(stopped, load_config(None), resume="auto")
+    assert code == 0 and text.count("this run is finished") == 1
+    assert "at epoch 1, step 4/4" in text
+    for name in ("fer-2_4.ckpt", "final_model.ckpt", "best_model.ckpt"):
+        mine, theirs = (read_ckpt(f / "full" / name).tensors for f in (stopped, straight))
+        assert all(mine[key].tobytes() == theirs[key].tobytes() for key in theirs)
+
+
+def test_a_hand_over_that_cannot_be_is_refused_before_the_first_stage(csv, tmp_path):
+    stages = [STAGES[0], {"name": "full", "init_from": "small", "model": {"width": 16}}]
+    with pytest.raises(ConfigError) as caught:
+        staged(tmp_path / "run", given(csv, tmp_path, stages))
+    assert "stage full from small: stem.0.weight has the shape (8, 1, 3, 3)" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_stage_by_name_and_an_unknown_one(csv, tmp_path):
+    loaded = given(csv, tmp_path, STAGES)
+    assert staged(tmp_path / "run", loaded, only="small")[0] == 0
+    assert not (tmp_path / "run" / "full").exists()
+    with pytest.raises(ConfigError, match="expected one of: small, full"):
+        staged(tmp_path / "run", loaded, only="smal", resume="auto")
+
+
+def test_without_stages_it_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="the configuration has none"):
+        staged(tmp_path / "run", load_config(None, [Override("seed", 2, "--seed")]))
+
+
+def test_a_model_of_small_faces_judges_full_ones(csv, tmp_path):
+    assert staged(tmp_path / "run", given(csv, tmp_path, STAGES), only="small")[0] == 0
+    evaluator, _ = load_evaluator(tmp_path / "run" / "small" / "best_model.ckpt")
+    faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    np.testing.assert_array_equal(evaluator.logits(faces), evaluator.logits(resize(faces, 24)))
+
+
+def test_resize_halves_by_averaging():
+    flat = np.full((2, 48, 48), 77, np.uint8)
+    np.testing.assert_array_equal(resize(flat, 24), np.full((2, 24, 24), 77))
+    assert resize(flat, 48) is flat
+
+
+@pytest.mark.parametrize(
+    "path", sorted((runs.ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_every_shipped_configuration_builds(path, tmp_path):
+    config = load_config(path).config
+    for part in (config, *(stage_config(config, stage.name) for stage in config.stages)):
+        size = part.data.face_size
+        faces = mindspore.Tensor(np.zeros((1, 1, size, size), np.float32))
+        network = build_network(architecture_in(part), part.seed)
+        network.set_train(False)
+        assert network(faces).shape == (1, 7)
+    check_hand_overs(config, tmp_path)
