@@ -14,7 +14,7 @@ from ferspore.config.schema import Config, ConfigError, Training
 from ferspore.config.views import auto_name, differences, format_config
 from ferspore.config.yaml_text import config_yaml
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 def write(path, text):
@@ -575,7 +575,7 @@ def test_the_shipped_default_names_every_value_and_is_the_default():
 
 def test_mindspore_is_not_imported():
     code = "import sys, ferspore.config; sys.exit('mindspore' in sys.modules)"
-    source = Path(__file__).parents[1] / "src"
+    source = Path(__file__).parents[2] / "src"
     assert subprocess.run([sys.executable, "-c", code], cwd=source, check=False).returncode == 0
 
 
