@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ferspore.cli import train as command_line
 from ferspore.config.loading import Override, load_config
 from ferspore.data.practice import write_practice_csv
+from ferspore.run.asked import Asked
 from ferspore.run.ckpt import serialize
-from ferspore.training.run import Request, run
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -37,12 +38,23 @@ def given(csv: Path | None, **changes):
     return load_config(None, [Override(key, value, "test") for key, value in values.items()])
 
 
-def train(folder: Path, csv: Path | None, *, resume=None, init_from=None, **changes):
+def train(
+    folder: Path,
+    csv: Path | None,
+    *,
+    resume=None,
+    init_from=None,
+    stage=None,
+    all_stages=False,
+    **changes,
+):
     """Train in this process; returns the exit code and the lines that were said."""
     lines: list[str] = []
+    if init_from is not None:
+        changes["init_from"] = str(init_from)
     loaded = given(csv, **changes) if csv or changes else load_config(None)
-    code = run(Request(loaded, folder, resume, init_from), lines.append)
-    return code, lines
+    asked = Asked(folder, loaded, resume, stage, all_stages)
+    return command_line.train(asked, lines.append), lines
 
 
 def save_weights(path: Path, weights, info) -> None:

@@ -34,3 +34,8 @@ def duration_text(seconds: float | None) -> str:
 def accuracy_text(accuracy: float | None) -> str:
     """A fraction with four digits, "-" where it is not known."""
     return "-" if accuracy is None else f"{accuracy:.4f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, such as 1 epoch or 2 epochs."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from ferspore.run.folder import RunLock
 from ferspore.run.listing import list_runs, lock_holder, run_state
+from ferspore.run.lock import RunLock
 from ferspore.run.sidecar import seal, unseal
 from tests import runs
 
@@ -85,9 +85,9 @@ def test_more_epochs_in_the_configuration_make_it_unfinished(run):
     assert (state.state, state.epochs_done, state.epochs) == ("stopped", 3, 8)
 
 
-@pytest.mark.parametrize(("patience", "state"), [(0, "stopped"), (2, "finished"), (3, "stopped")])
+@pytest.mark.parametrize(("patience", "state"), [(0, "stopped"), (2, "early stop"), (3, "stopped")])
 def test_an_early_stop_is_finished(run, patience, state):
-    reseal(run / "final_model.json", best_epoch=1)
+    reseal(run / "fer-3_4.json", best_epoch=1, epochs_since_best=2)
     set_value(run, "epochs", 8)
     set_value(run, "patience", patience)
     assert run_state(run).state == state
@@ -121,7 +121,7 @@ def test_damaged_sidecars_are_passed_over(run):
     (run / "config.yaml").write_text("no: such: yaml")
     (run / "best_model.json").write_bytes(b"\xff")
     state = run_state(run)
-    assert (state.state, state.epochs_done, state.epochs) == ("stopped", 2, None)
+    assert (state.state, state.epochs_done, state.epochs) == ("stopped", 2, 3)
     assert state.best_accuracy is not None  # from the newest snapshot that is left
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ferspore.run.folder import newest_sound, read_snapshot
+from ferspore.run.folder import checked, read_folder, read_snapshot
 from ferspore.run.names import LOCK, METRICS
 from ferspore.run.sidecar import read_sound
 from tests import runs
@@ -101,8 +101,9 @@ def test_a_full_disk_costs_no_earlier_snapshot(csv, straight, disk, tmp_path):
             break
         failures += 1
         assert_all_whole(folder)
-        snapshot, passed_over = newest_sound(folder)
-        assert not passed_over and snapshot.sidecar.global_step >= reached
+        holdings = checked(read_folder(folder))
+        snapshot = holdings.newest
+        assert snapshot == holdings.snapshots[-1] and snapshot.sidecar.global_step >= reached
         reached = snapshot.sidecar.global_step
     assert failures >= 4
     assert not list(differences(folder, straight))

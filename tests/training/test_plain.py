@@ -9,10 +9,10 @@ from mindspore import Tensor, nn
 
 from ferspore.data.csv import load_csv
 from ferspore.network.resnet import Architecture, build_network
+from ferspore.run.asked import RefusalError
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.folder import read_snapshot
 from ferspore.run.sidecar import read_sidecar
-from ferspore.training.resume import ResumeError
 from tests import runs
 
 ARCHITECTURE = Architecture(8, (1, 1), False)
@@ -57,15 +57,16 @@ def test_the_latest_by_time_goes_on_and_all_is_said(folder, csv):
     )  # fmt: skip
     text = "\n".join(lines)
     assert code == 0
-    assert "fer_1-2_4.ckpt: a plain MindSpore checkpoint without sidecar, the latest of 2" in text
+    assert "fer_1-2_4.ckpt: a plain MindSpore checkpoint without a sidecar, the latest of 2" in text
     assert "epoch 2, step 4: from its name" in text
     assert "the moving average (it starts at the weights)" in text
     assert "the optimizer's moments" not in text
-    assert "at epoch 2, step 4/4: best accuracy" in text and "1 epochs to go" in text
+    assert "at epoch 2, step 4/4: best accuracy" in text and "1 epoch to go" in text
     first = read_snapshot(folder / "fer-3_1.ckpt")
-    assert first.sidecar.global_step == 9 and first.tensors["global_step"].item() == 9
+    tensors = first.contents.tensors
+    assert first.sidecar.global_step == 9 and tensors["global_step"].item() == 9
     # The moments were taken over: one step at momentum 0.9 leaves 0.9 of them, plus a gradient.
-    moments = first.tensors["accum.head.bias"]
+    moments = tensors["accum.head.bias"]
     assert np.abs(moments - 0.9 * 0.25).max() < 0.2 and np.abs(moments).min() > 0.02
     assert [name for name in before if (folder / name).read_bytes() != before[name]] in (
         [],
@@ -98,9 +99,7 @@ def test_killed_before_its_first_own_snapshot_it_is_still_plain(folder, csv):
 def test_epoch_and_step_come_from_append_info_before_the_name(csv, tmp_path):
     plain(tmp_path / "renamed.ckpt", seed=1, epoch_num=2, step_num=7)
     plain(tmp_path / "fer-1_2.ckpt", seed=1, optimizer=False, age=9)
-    code, lines = runs.train(
-        tmp_path, csv, resume=str(tmp_path / "renamed.ckpt"), training__epochs=3
-    )
+    code, lines = runs.train(tmp_path, csv, resume=tmp_path / "renamed.ckpt", training__epochs=3)
     text = "\n".join(lines)
     assert code == 0
     assert "epoch 2, step 3: from what it holds" in text
@@ -108,7 +107,7 @@ def test_epoch_and_step_come_from_append_info_before_the_name(csv, tmp_path):
 
 def test_weights_only_lists_what_is_not_restored(csv, tmp_path):
     plain(tmp_path / "fer-1_4.ckpt", seed=1, optimizer=False)
-    code, lines = runs.train(tmp_path, csv, resume=str(tmp_path), training__epochs=2)
+    code, lines = runs.train(tmp_path, csv, resume=tmp_path, training__epochs=2)
     text = "\n".join(lines)
     assert code == 0 and "not restored" in text and "the optimizer's moments" in text
     assert "becomes the best" in text
@@ -124,13 +123,13 @@ def test_a_longer_epoch_of_its_own_is_taken_as_done(csv, tmp_path):
 def test_never_silently_from_zero(csv, tmp_path):
     plain(tmp_path / "weights.ckpt", seed=1)
     plain(tmp_path / "fer-1_4.ckpt", seed=1)
-    with pytest.raises(ResumeError, match="tells its epoch"):
-        runs.train(tmp_path, csv, resume=str(tmp_path / "weights.ckpt"))
+    with pytest.raises(RefusalError, match="tells its epoch"):
+        runs.train(tmp_path, csv, resume=tmp_path / "weights.ckpt")
 
 
 def test_another_net_is_refused_with_every_difference(csv, tmp_path):
     plain(tmp_path / "fer-1_4.ckpt", seed=1)
-    with pytest.raises(ResumeError, match=r"stem\.0\.weight \(16, 1, 3, 3\): has the shape"):
+    with pytest.raises(RefusalError, match=r"stem\.0\.weight \(16, 1, 3, 3\): has the shape"):
         runs.train(tmp_path, csv, resume="auto", model__width=16)
 
 

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from ferspore import files
+from ferspore.config.loading import load_config
 from ferspore.config.schema import ConfigError
+from ferspore.run.asked import Asked, RefusalError, look
 from ferspore.run.ckpt import UnsoundError, read_ckpt
-from ferspore.run.folder import RunLock, RunLockedError, newest_sound, read_snapshot
+from ferspore.run.decision import decide
+from ferspore.run.folder import read_snapshot
+from ferspore.run.lock import RunLock, RunLockedError
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import describe_file, read_sidecar, seal
-from ferspore.training.resume import ResumeError
 from tests import runs
 from tests.damage import damaged
 from tests.runs import save_weights
@@ -141,15 +144,14 @@ def test_every_mid_epoch_snapshot_leads_to_the_same_run(csv, straight, tmp_path)
             shutil.copy(sidecar_path(part), folder)
         mindspore.set_seed(99)
         np.random.seed(99)
-        code, _ = runs.train(folder, None, resume=str(folder))
+        code, _ = runs.train(folder, None, resume=folder)
         assert code == 0
         assert_same_run(folder, straight)
 
 
 def test_a_snapshot_that_was_not_evaluated_is_evaluated_first(straight, stopped):
     path = stopped / "fer-2_4.ckpt"
-    sidecar = read_sidecar(path)
-    values = sidecar.model_dump()
+    values = read_sidecar(path).model_dump()
     values.update(evaluated=False, history=values["history"][:1])
     first = values["history"][0]
     values.update(best_accuracy=first["val_accuracy"], best_loss=first["val_loss"], best_epoch=1)
@@ -193,8 +195,10 @@ def test_a_better_best_of_the_folder_stays(straight, stopped):
 )
 def test_a_damaged_newest_snapshot_is_named_and_passed_over(stopped, damage, told):
     damage(stopped / "fer-2_4.ckpt")
-    snapshot, lines = newest_sound(stopped)
-    assert snapshot.path == stopped / "fer-1_4.ckpt"
+    asked = Asked(stopped, load_config(None), "auto")
+    decision = decide(asked, *look(asked))
+    assert decision.snapshot.path == stopped / "fer-1_4.ckpt"
+    lines = decision.lines
     assert len(lines) == 1 and "fer-2_4.ckpt: passed over" in lines[0] and told in lines[0]
 
 
@@ -207,7 +211,7 @@ def flip(path, position):
 def test_a_snapshot_with_a_nan_does_not_count(stopped):
     path = stopped / "fer-2_4.ckpt"
     snapshot = read_snapshot(path)
-    tensors = {**snapshot.tensors, "head.bias": np.full(7, np.nan, np.float32)}
+    tensors = {**snapshot.contents.tensors, "head.bias": np.full(7, np.nan, np.float32)}
     save_weights(path, tensors, {})
     values = {**snapshot.sidecar.model_dump(), **describe_file(path, path.name)}
     files.write_file(sidecar_path(path), seal(values))
@@ -218,7 +222,7 @@ def test_a_snapshot_with_a_nan_does_not_count(stopped):
 def test_when_no_sound_snapshot_is_left_it_stops(stopped):
     for path in stopped.glob("*.ckpt"):
         flip(path, 5000)
-    with pytest.raises(ResumeError, match="no sound snapshot is left"):
+    with pytest.raises(RefusalError, match="no sound snapshot is left"):
         runs.train(stopped, None, resume="auto")
 
 
@@ -257,7 +261,7 @@ def test_the_same_values_given_again_are_no_change(stopped, csv, tmp_path):
 def test_another_csv_is_refused(stopped, tmp_path):
     other = tmp_path / "other.csv"
     runs.write_practice_csv(other, seed=4, counts={"Training": 70, "PublicTest": 37})
-    with pytest.raises(ResumeError, match="its content is not what the run was trained on"):
+    with pytest.raises(RefusalError, match="its content is not what the run was trained on"):
         runs.train(stopped, other, resume="auto", training__epochs=EPOCHS)
 
 
@@ -299,13 +303,9 @@ def test_an_early_stopped_run_goes_on_with_a_larger_patience(csv, tmp_path):
 def test_what_cannot_be_resumed(straight, tmp_path, resume, told):
     (tmp_path / "empty").mkdir()
     where = straight / resume if resume.endswith(".ckpt") else tmp_path / resume
-    folder = tmp_path / "run"
-    with pytest.raises(ResumeError, match=told):
-        if resume == "nowhere":
-            from ferspore.training.resume import resume_folder
-
-            resume_folder(str(where))
-        runs.train(folder, None, resume=str(where))
+    with pytest.raises(RefusalError, match=told):
+        runs.train(where.parent if resume.endswith(".ckpt") else where, None, resume=where)
+    assert not list((tmp_path / "empty").iterdir()) and not (tmp_path / "nowhere").exists()
 
 
 def test_a_second_trainer_is_refused_while_the_first_lives(stopped, csv):

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import yaml
 
+from ferspore.cli import train as command_line
 from ferspore.config.loading import Override, load_config, stage_config
 from ferspore.config.schema import ConfigError
 from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.network.resnet import build_network
+from ferspore.run.asked import Asked
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.folder import read_snapshot
-from ferspore.training.run import Request, architecture_in
-from ferspore.training.stages import check_hand_overs, run_stages
+from ferspore.training.setup import architecture_in
+from ferspore.training.stages import check_hand_overs
 from tests import runs
 
 STAGES = [
@@ -44,8 +46,8 @@ def given(csv, tmp_path, stages):
 
 def staged(folder, loaded, *, resume=None, only=None):
     lines = []
-    code = run_stages(Request(loaded, folder, resume, None), only, lines.append)
-    return code, "\n".join(lines)
+    asked = Asked(folder, loaded, resume, only, only is None)
+    return command_line.train(asked, lines.append), "\n".join(lines)
 
 
 def test_all_stages_run_hand_over_and_are_passed_over_when_finished(csv, tmp_path):
@@ -64,7 +66,7 @@ def test_all_stages_run_hand_over_and_are_passed_over_when_finished(csv, tmp_pat
 
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")}
     code, text = staged(folder, load_config(None), resume="auto")
-    assert code == 0 and text.count("this run is finished") == 2
+    assert code == 0 and text.count("already finished") == 2
     assert {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")} == before
 
 
@@ -76,7 +78,7 @@ def test_a_stop_in_the_second_stage_goes_on_there(csv, tmp_path):
     for path in [*(stopped / "full").glob("fer-2*"), *(stopped / "full").glob("final*")]:
         path.unlink()
     code, text = staged(stopped, load_config(None), resume="auto")
-    assert code == 0 and text.count("this run is finished") == 1
+    assert code == 0 and text.count("already finished") == 1
     assert "at epoch 1, step 4/4" in text
     for name in ("fer-2_4.ckpt", "final_model.ckpt", "best_model.ckpt"):
         mine, theirs = (read_ckpt(f / "full" / name).tensors for f in (stopped, straight))

@@ -38,6 +38,7 @@ class LoadedConfig:
     origins: dict[str, str]
 
 
+DEFAULT, RUN = "default", "the run"  # origins beside a file's path and a flag
 Leaves = dict[KeyPath, tuple[Any, str]]  # key path -> (value, origin)
 
 
@@ -56,8 +57,36 @@ def load_config(path: Path | str | None, overrides: Sequence[Override] = ()) -> 
         _merge(leaves, given)
         for leaf in given:
             _drop_from_stages(leaves, leaf)
+    return _loaded(leaves, faults)
+
+
+def _loaded(leaves: Leaves, faults: list[str]) -> LoadedConfig:
     config = _validate(leaves, faults)
     return LoadedConfig(config, {dotted(p): _origin(leaves, p) for p in flat(config.to_dict())})
+
+
+def over(base: Config, given: LoadedConfig) -> LoadedConfig:
+    """What ``given`` says, over the configuration of a run that exists.
+
+    Only values with an origin (a file, a flag) win; those of the run have the origin RUN. Stages
+    that ``given`` names replace the run's; without, a value of the command line wins over the
+    same key inside the run's stages.
+
+    Raises:
+        ConfigError: together they are no configuration.
+    """
+    leaves = _leaves(plain(base.to_dict()), RUN)
+    tree = plain(given.config.to_dict())
+    for path, value in flat({**tree, "stages": []}).items():
+        origin = given.origins.get(dotted(path), DEFAULT)
+        if origin != DEFAULT and path != ("stages",):
+            _merge(leaves, {path: (value, origin)})
+            if not given.config.stages:
+                _drop_from_stages(leaves, path)
+    if given.config.stages:
+        origins = [origin for key, origin in given.origins.items() if key.startswith("stages")]
+        leaves["stages",] = (tree["stages"], origins[0])
+    return _loaded(leaves, [])
 
 
 def parse_set(text: str) -> Override:
@@ -86,17 +115,43 @@ def config_from_dict(tree: Mapping[str, Any], source: str) -> Config:
 def stage_config(config: Config, stage_name: str) -> Config:
     """The configuration of one stage: its overrides merged in, `name` kept, no stages of its own.
 
+    The run's `init_from` is for its first stage.
+
     Raises:
-        ConfigError: for a name that no stage has.
+        ConfigError: for a name that no stage has, or two answers to what the first starts from.
     """
-    for stage in config.stages:
-        if stage.name == stage_name:
-            tree = config.to_dict() | {"stages": []}
-            for key, value in stage.overrides().items():
-                tree[key] = tree[key] | value if key in SECTIONS else value
-            return config_from_dict(tree, f"stage {stage_name}")
+    for number, stage in enumerate(config.stages):
+        if stage.name != stage_name:
+            continue
+        init_from = stage.init_from
+        if number == 0 and config.init_from is not None:
+            if init_from is not None:
+                raise ConfigError(
+                    f"init_from: received {config.init_from}, but stage {stage.name} starts from "
+                    f"{init_from}; give one of them"
+                )
+            init_from = config.init_from
+        tree = config.to_dict() | {"stages": [], "init_from": init_from}
+        for key, value in stage.overrides().items():
+            tree[key] = tree[key] | value if key in SECTIONS else value
+        return config_from_dict(tree, f"stage {stage_name}")
     known = ", ".join(stage.name for stage in config.stages) or "none, the run has no stages"
     raise ConfigError(f"unknown stage {stage_name!r}, expected one of: {known}")
+
+
+def stage_view(given: LoadedConfig, stage_name: str) -> LoadedConfig:
+    """What was given, as one stage sees it. Without stages in it, it is for every stage.
+
+    Raises:
+        ConfigError: see ``stage_config``.
+    """
+    if not given.config.stages:
+        return given
+    names = [stage.name for stage in given.config.stages]
+    config = stage_config(given.config, stage_name)
+    prefix = f"stages[{names.index(stage_name)}]."
+    own = {key.removeprefix(prefix): origin for key, origin in given.origins.items()}
+    return LoadedConfig(config, {k: o for k, o in own.items() if not k.startswith("stages")})
 
 
 def _file_leaves(path: Path, chain: tuple[Path, ...], faults: list[str]) -> Leaves:
@@ -187,4 +242,4 @@ def _origin(leaves: Leaves, path: ValuePath) -> str:
     for leaf, (_, origin) in leaves.items():
         if all(a == b for a, b in zip(leaf, path, strict=False)):
             return origin
-    return "default"
+    return DEFAULT

@@ -13,8 +13,6 @@ from pydantic import (
     field_validator,
 )
 
-from ferspore.labels import SPLITS
-
 
 class ConfigError(ValueError):
     """What is wrong with a configuration: every fault that was found, one a line."""
@@ -23,6 +21,15 @@ class ConfigError(ValueError):
 def _folder_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", value) or value in (".", ".."):
         raise ValueError("a folder's name of letters, digits, '.', '_' and '-'")
+    return value
+
+
+def _selecting_split(value: str) -> str:
+    if value != "PublicTest":
+        raise ValueError(
+            "'PublicTest': training never reads PrivateTest, the final exam, which "
+            "evaluate.py --usage PrivateTest reads once"
+        )
     return value
 
 
@@ -48,7 +55,7 @@ class Data(_Frozen):
     """The faces: a FER2013 CSV (a path, kept as it is given; or "practice"), and how it is read."""
 
     csv: Text | None = None
-    val_usage: Literal[tuple(s for s in SPLITS if s != "Training")] = "PublicTest"
+    val_usage: Annotated[str, Strict(), AfterValidator(_selecting_split)] = "PublicTest"
     face_size: Annotated[Int, Field(ge=16, le=48)] = 48  # pixels a side that the net sees
     skip_bad_rows: Bool = False
     cache: Bool = True
@@ -143,6 +150,7 @@ class Config(_Frozen):
 
     name: Name = "fer2013"
     seed: Seed = 1
+    init_from: Text | None = None  # weights to start from: a .ckpt; in a stage also an earlier one
     device: Literal["CPU", "GPU", "Ascend"] | None = None  # None: the best there is
     data: Data = Data()
     model: Model = Model()

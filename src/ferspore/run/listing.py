@@ -1,21 +1,20 @@
-"""Which runs lie below a folder, and how far each of them is. Reads only; locks nothing for long.
+"""Which runs lie below a folder, and where each of them stands. Reads only; locks nothing for long.
 
-A table of runs is no verdict: snapshots are judged by their sidecars, only a final model, which
-makes a run "finished", is read whole. ``verify`` and a resume check the rest.
+A table of runs is no verdict: ``verify`` and a resume look closer.
 """
 
-import fcntl
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ferspore.config.loading import config_from_dict, load_config
+from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import Config, ConfigError
-from ferspore.run.ckpt import UnsoundError
-from ferspore.run.folder import holds_run, list_snapshots, progress_of
-from ferspore.run.names import BEST, CONFIG, FINAL, LOCK
-from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sidecar, read_sound
+from ferspore.run.changes import run_config
+from ferspore.run.folder import Holdings, checked, read_folder
+from ferspore.run.lock import lock_holder
+from ferspore.run.progress import Progress
+from ferspore.run.standing import standing
 from ferspore.tables import accuracy_text, aligned, size_text
 
 ATTEMPTS = 5  # at a folder whose trainer deletes a file while it is being looked at
@@ -25,13 +24,12 @@ ATTEMPTS = 5  # at a folder whose trainer deletes a file while it is being looke
 class RunState:
     """One run. ``epochs`` is None where no configuration tells how many there are to be.
 
-    finished: the final model is sound and of the last epoch, or the run stopped early.
-    running: process ``pid`` holds the folder's lock.
-    stopped: neither; ``--resume`` goes on with it where a snapshot is left.
+    ``state`` is a word for the user: running (process ``pid`` holds the folder's lock), finished,
+    early stop, stopped, or what else ``standing`` says.
     """
 
     folder: Path
-    state: Literal["finished", "running", "stopped"]
+    state: str
     pid: int | None
     epochs_done: int
     epochs: int | None
@@ -51,11 +49,12 @@ def list_runs(root: Path) -> list[RunState]:
     if not root.is_dir():
         raise NotADirectoryError(f"{root}: received a file, expected a folder with runs")
     folders = sorted(Path(where) for where, _, _ in os.walk(root))
-    return [run_state(folder) for folder in folders if holds_run(folder)]
+    states = [run_state(folder) for folder in folders]
+    return [state for state in states if state is not None]
 
 
-def run_state(folder: Path) -> RunState:
-    """The state of the run in ``folder``."""
+def run_state(folder: Path) -> RunState | None:
+    """The state of the run in ``folder``; None where there is none."""
     for _ in range(ATTEMPTS - 1):
         try:
             return _state(folder)
@@ -64,96 +63,63 @@ def run_state(folder: Path) -> RunState:
     return _state(folder)
 
 
-def _state(folder: Path) -> RunState:
-    snapshot = newest_snapshot(folder)
-    final, best = (_model(folder / name) for name in (FINAL, BEST))
-    known = [sidecar for sidecar in (snapshot, final, best) if sidecar is not None]
-    config = config_of(folder, known)
+def _state(folder: Path) -> RunState | None:
+    holdings = checked(read_folder(folder))
+    stands = standing(holdings)
+    if stands == "empty":
+        return None
+    config = _config(holdings)
+    done = _epochs_done(holdings)
+    best = _best(holdings)
     pid = lock_holder(folder)
-    done = epochs_done(known[0]) if known else 0
-    finished = config is not None and is_finished(folder, done, config)
-    named = best or snapshot or final
     return RunState(
         folder=folder,
-        state="running" if pid is not None else "finished" if finished else "stopped",
+        state=_word(holdings, done, config, pid),
         pid=pid,
         epochs_done=done,
-        epochs=None if config is None else config.training.epochs,
-        best_accuracy=None if named is None else named.best_accuracy,
-        best_epoch=None if named is None else named.best_epoch,
+        epochs=None if config is None or stands in ("staged", "model") else config.training.epochs,
+        best_accuracy=best and best.best_accuracy,
+        best_epoch=best and best.best_epoch,
         bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
     )
 
 
-def newest_snapshot(folder: Path) -> SnapshotSidecar | None:
-    """The sidecar of the snapshot written last, among those whose sidecar is sound."""
-    for path in reversed(list_snapshots(folder)):
-        try:
-            sidecar = read_sidecar(path)
-        except UnsoundError:
-            continue
-        if isinstance(sidecar, SnapshotSidecar):
-            return sidecar
-    return None
+def _word(holdings: Holdings, done: int, config: Config | None, pid: int | None) -> str:
+    stands = standing(holdings)
+    if pid is not None:
+        return "running"
+    if stands == "staged":
+        finished = sum(standing(stage) == "finished" for stage in holdings.stages.values())
+        return f"stages {finished}/{len(holdings.stages)}"
+    if stands == "finished":
+        return "finished" if config is None or done >= config.training.epochs else "early stop"
+    return "stopped" if stands in ("not evaluated", "without final model") else stands
 
 
-def _model(path: Path) -> ModelSidecar | None:
-    try:
-        sidecar = read_sidecar(path)
-    except UnsoundError:
-        return None
-    return sidecar if isinstance(sidecar, ModelSidecar) else None
-
-
-def config_of(folder: Path, sidecars: list[SnapshotSidecar | ModelSidecar]) -> Config | None:
+def _config(holdings: Holdings) -> Config | None:
     """The configuration in the folder, which a resume may have changed, else a sidecar's."""
+    if holdings.config is not None:
+        return holdings.config
+    models = [model.sidecar for model in (holdings.final, holdings.best) if model is not None]
     try:
-        if (folder / CONFIG).exists():
-            return load_config(folder / CONFIG).config
-        return config_from_dict(sidecars[0].config, "the sidecar") if sidecars else None
+        if holdings.newest is not None:
+            return run_config(holdings.newest, holdings)
+        return next((config_from_dict(s.config, "its sidecar") for s in models if s), None)
     except ConfigError:
         return None
 
 
-def epochs_done(sidecar: SnapshotSidecar | ModelSidecar) -> int:
-    if isinstance(sidecar, SnapshotSidecar):
-        return progress_of(sidecar, "val_accuracy").epochs_done
-    return sidecar.epoch
+def _epochs_done(holdings: Holdings) -> int:
+    if holdings.newest is not None and holdings.newest.sidecar is not None:
+        return Progress.at(holdings.newest.sidecar).epochs_done
+    models = [model.sidecar for model in (holdings.final, holdings.best) if model is not None]
+    return next((sidecar.epoch for sidecar in models if sidecar is not None), 0)
 
 
-def is_finished(folder: Path, done: int, config: Config) -> bool:
-    """Whether the final model is sound, of epoch ``done``, and no epoch is left to train."""
-    try:
-        _, final = read_sound(folder / FINAL)
-    except UnsoundError:
-        return False
-    return final.epoch == done and no_epoch_left(final, config)
-
-
-def no_epoch_left(final: ModelSidecar, config: Config) -> bool:
-    """Whether a run under ``config`` ends at ``final``: all epochs done, or stopped early."""
-    patience = config.training.patience
-    early = 0 < patience <= final.epoch - (final.best_epoch or 0)
-    return final.epoch >= config.training.epochs or early
-
-
-def lock_holder(folder: Path) -> int | None:
-    """The process that trains in the folder. None where nobody holds the lock.
-
-    A trainer empties the file when it ends, so the lock is tried only where a process is named:
-    a trainer that starts at this instant is not kept from it.
-    """
-    try:
-        with (folder / LOCK).open() as file:
-            named = file.read().strip()
-            if not named.isdecimal():
-                return None
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        return int(named)
-    return None
+def _best(holdings: Holdings):
+    """The sidecar that tells the best accuracy and epoch."""
+    known = [holdings.best, holdings.newest, holdings.final]
+    return next((one.sidecar for one in known if one is not None and one.sidecar), None)
 
 
 def to_dict(run: RunState) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """How far a run is: epoch, step, best, patience, history; decides "improved"."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ferspore.run.sidecar import SnapshotSidecar
 
 MONITORS = {"val_accuracy": "higher", "val_loss": "lower"}
 
@@ -17,7 +20,7 @@ def is_better(monitor: str, value: float, best: float | None) -> bool:
 
 @dataclass
 class Progress:
-    """The state of a run that is no tensor; ``to_dict`` is what a snapshot's sidecar carries.
+    """The state of a run that is no tensor.
 
     ``epoch`` and ``step`` (within the epoch) count from 1 and name the last step that ended;
     both are 0 before the first. ``evaluated`` tells whether that epoch's end was evaluated.
@@ -34,8 +37,23 @@ class Progress:
     best_accuracy: float | None = None
     best_loss: float | None = None
     best_epoch: int | None = None
-    history: list[dict] = field(default_factory=list)
-    resumes: list[int] = field(default_factory=list)  # global steps at which the run went on
+    epochs_since_best: int = 0  # evaluated epochs without an improvement, which patience limits
+    history: list[dict[str, Any]] = field(default_factory=list)
+    resumes: list[int] = field(default_factory=list)  # global steps at which the run was resumed
+
+    @classmethod
+    def at(cls, sidecar: SnapshotSidecar) -> "Progress":
+        """The state of the run at a snapshot."""
+        values = {name: getattr(sidecar, name) for name in _IN_SIDECAR}
+        lists = {key: list(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(monitor=sidecar.config["training"]["monitor"], **{**values, **lists})
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a snapshot's sidecar says of it."""
+        return {
+            **{name: getattr(self, name) for name in _IN_SIDECAR},
+            "global_step": self.global_step,
+        }
 
     @property
     def global_step(self) -> int:
@@ -51,11 +69,6 @@ class Progress:
         return self.epoch if self.epoch_done and self.evaluated else max(self.epoch - 1, 0)
 
     @property
-    def epochs_since_best(self) -> int:
-        """Evaluated epochs without an improvement, which patience limits."""
-        return max(self.epochs_done - (self.best_epoch or 0), 0)
-
-    @property
     def mean_loss(self) -> float:
         """Mean training loss over the steps of this epoch that were seen."""
         return self.epoch_loss_sum / self.epoch_loss_steps
@@ -66,6 +79,11 @@ class Progress:
         if self.epoch == 0 or self.epoch_done:
             return self.epoch + 1, 1
         return self.epoch, self.step + 1
+
+    @property
+    def best_value(self) -> float | None:
+        """The best value of what is monitored."""
+        return self.best_accuracy if self.monitor == "val_accuracy" else self.best_loss
 
     def finish_step(self, loss: float, seconds: float) -> None:
         """Count one step with its mean ``loss``; ``seconds`` is what it took."""
@@ -78,27 +96,26 @@ class Progress:
         self.epoch_loss_steps += 1
         self.epoch_seconds += seconds
 
-    def finish_epoch(self, *, val_accuracy: float, val_loss: float, **others) -> bool:
+    def finish_epoch(self, *, val_accuracy: float, val_loss: float, **others: Any) -> bool:
         """Count the evaluation of the epoch's end and return whether it is the new best.
 
+        A loss that is not finite is none, and never the best: the net's answers are no numbers.
         ``others`` are further values of the epoch's line in ``history``.
         """
-        value, best = (
-            (val_accuracy, self.best_accuracy)
-            if self.monitor == "val_accuracy"
-            else (val_loss, self.best_loss)
-        )
-        improved = is_better(self.monitor, value, best)
+        finite = math.isfinite(val_loss)
+        value = val_accuracy if self.monitor == "val_accuracy" else val_loss
+        improved = finite and is_better(self.monitor, value, self.best_value)
         if improved:
             self.best_accuracy, self.best_loss = val_accuracy, val_loss
             self.best_epoch = self.epoch
+        self.epochs_since_best = 0 if improved else self.epochs_since_best + 1
         self.evaluated = True
         self.history.append(
             {
                 "epoch": self.epoch,
                 "global_step": self.global_step,
                 "loss": self.mean_loss,
-                "val_loss": val_loss,
+                "val_loss": val_loss if finite else None,
                 "val_accuracy": val_accuracy,
                 **others,
                 "best": improved,
@@ -109,3 +126,10 @@ class Progress:
     def out_of_patience(self, patience: int) -> bool:
         """Whether ``patience`` epochs (0: no limit) have gone by without an improvement."""
         return 0 < patience <= self.epochs_since_best
+
+    def is_over(self, epochs: int, patience: int) -> bool:
+        """Whether no step is left to train."""
+        return self.epochs_done >= epochs or self.out_of_patience(patience)
+
+
+_IN_SIDECAR = tuple(f.name for f in fields(Progress) if f.name != "monitor")

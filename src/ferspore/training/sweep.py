@@ -20,12 +20,12 @@ from ferspore.config.loading import Override, load_config, parse_set
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import differences
 from ferspore.files import write_file
+from ferspore.run.changes import FREE_KEYS
 from ferspore.run.ckpt import UnsoundError
 from ferspore.run.listing import no_epoch_left
 from ferspore.run.names import CONFIG, FINAL
 from ferspore.run.sidecar import ModelSidecar, read_sidecar
 from ferspore.tables import accuracy_text, aligned
-from ferspore.training.resume import FREE_KEYS
 
 SWEEP = "sweep.json"
 SEED = "seed"

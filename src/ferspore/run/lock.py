@@ -1,0 +1,75 @@
+"""One trainer a folder."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from ferspore.run.names import LOCK
+
+
+class RunLockedError(Exception):
+    """Another process trains in the folder."""
+
+
+class RunLock:
+    """Held by the living trainer of a folder; the kernel drops it when the process dies.
+
+    The folder is created where it is missing, and removed again where nothing was written to it.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self) -> "RunLock":
+        """
+        Raises:
+            RunLockedError: another process holds it.
+            OSError: the folder or the lock cannot be written.
+        """
+        self._created = not self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.fdopen(_open(self.folder / LOCK), "r+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise RunLockedError(
+                f"{self.folder}: another trainer (process {holder}) is at work in this folder"
+            ) from None
+        self._empty = [path.name for path in self.folder.iterdir()] == [LOCK]
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.truncate(0)
+        if self._empty and [path.name for path in self.folder.iterdir()] == [LOCK]:
+            (self.folder / LOCK).unlink()  # refused before anything was written: leave no trace
+            if self._created:
+                self.folder.rmdir()
+        self._file.close()
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
+def lock_holder(folder: Path) -> int | None:
+    """The process that trains in the folder. None where nobody holds the lock.
+
+    A trainer empties the file when it ends, so the lock is tried only where a process is named:
+    a trainer that starts at this instant is not kept from it.
+    """
+    try:
+        with (folder / LOCK).open() as file:
+            named = file.read().strip()
+            if not named.isdecimal():
+                return None
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int(named)
+    return None

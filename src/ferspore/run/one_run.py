@@ -1,0 +1,187 @@
+"""What to do in the folder of one run: start it, go on with it, or refuse."""
+
+from pathlib import Path
+
+from ferspore.config.loading import over
+from ferspore.config.schema import Config, ConfigError
+from ferspore.run.asked import AUTO, Action, Asked, Decision, RefusalError
+from ferspore.run.changes import resumed_config
+from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.names import BEST, FINAL
+from ferspore.run.progress import Progress
+from ferspore.run.standing import any_trained, is_complete, standing
+
+
+def start(asked: Asked, target: Holdings) -> Decision:
+    refuse_to_overwrite(target)
+    config = asked.given.config
+    return Decision(
+        "start",
+        asked.folder,
+        asked.given,
+        init_from=path_of(config.init_from),
+        command=asked.command,
+    )
+
+
+def refuse_to_overwrite(target: Holdings) -> None:
+    """
+    Raises:
+        RefusalError: a new run would overwrite what the folder holds.
+    """
+    state = standing(target)
+    if state in ("empty", "begun") or (state == "staged" and not any_trained(target)):
+        return
+    if state == "model":
+        raise RefusalError(
+            f"{target.folder} holds a model: another --name starts a new run, and --init_from "
+            f"{target.folder / BEST} starts it from those weights"
+        )
+    raise RefusalError(
+        f"{target.folder} already holds a run: --resume continues it, another --name starts a "
+        "new one"
+    )
+
+
+def refuse_foreign_target(asked: Asked, target: Holdings) -> None:
+    if standing(target) not in ("empty", "begun"):
+        raise RefusalError(
+            f"--resume {asked.resume} goes on with that run, but {target.folder} holds another: "
+            "without --save_dir or --name it goes on where it is, an empty folder takes a copy"
+        )
+
+
+def go_on(asked: Asked, target: Holdings, source: Holdings) -> Decision:
+    if asked.named is not None:
+        return _from_file(asked, asked.named, target, source)
+    state = standing(source)
+    if state == "two runs":
+        raise RefusalError(
+            f"{source.folder} holds snapshots of {len(source.runs)} runs: "
+            f"{', '.join(_oldest_of_each(source))}; move those of one run to a folder of their own"
+        )
+    if state == "plain":
+        return _take_over(asked, source.plain[-1], target, source)
+    if source.newest is not None:
+        return _resume(asked, source.newest, target, source)
+    if state == "damaged":
+        passed = [f"{s.path}: passed over: {s.fault}" for s in source.snapshots]
+        raise RefusalError("\n".join([*passed, f"{source.folder}: no sound snapshot is left"]))
+    if state == "model":
+        raise RefusalError(
+            f"{source.folder}: there is no snapshot in this folder, only weights; --init_from "
+            f"{(source.best or source.final).path} starts a new run from them"
+        )
+    if asked.resume != AUTO:
+        missing = (
+            "there is no snapshot in this folder" if source.exists else "no such file or folder"
+        )
+        raise RefusalError(f"--resume {asked.resume}: {missing}")
+    return _from_scratch(asked, source)
+
+
+def _from_scratch(asked: Asked, source: Holdings) -> Decision:
+    """There is nothing to resume; a configuration that a stop before the first snapshot left
+    behind is that of the run."""
+    if source.config_fault is not None:
+        raise ConfigError(source.config_fault)
+    loaded = over(source.config, asked.given) if source.config else asked.given
+    return Decision(
+        "start",
+        asked.folder,
+        loaded,
+        init_from=path_of(loaded.config.init_from),
+        command=asked.command,
+        lines=(f"{source.folder}: no snapshot to resume, the run starts from scratch",),
+    )
+
+
+def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) -> Decision:
+    if not source.exists or named.name not in source.names:
+        raise RefusalError(f"--resume {named}: no such file or folder")
+    if named.name in (BEST, FINAL):
+        raise RefusalError(
+            f"--resume {named}: only weights are in it; --init_from {named} starts a new run from "
+            "them, and --resume with the folder goes on from its newest snapshot"
+        )
+    if source.is_plain:
+        return _take_over(asked, named, target, source)
+    found = next((s for s in source.snapshots if s.path.name == named.name), None)
+    if found is None:
+        raise RefusalError(f"--resume {named}: expected a snapshot, fer-EPOCH_STEP.ckpt")
+    if found.fault is not None:
+        raise RefusalError(f"--resume {named}: {found.fault}")
+    if len(source.runs) > 1:
+        raise RefusalError(
+            f"{source.folder} holds snapshots of {len(source.runs)} runs: move those of one run "
+            "to a folder of their own"
+        )
+    return _resume(asked, found, target, source)
+
+
+def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Holdings) -> Decision:
+    if asked.given.config.stages:
+        raise ConfigError(f"stages: received some, but the run in {source.folder} has none")
+    loaded, lines = resumed_config(snapshot, source, asked.given)
+    action = _what_is_left(snapshot, loaded.config, target, source)
+    if action == "finished":
+        lines = [f"{line}; it changes nothing: no epoch is left to train" for line in lines]
+    return Decision(
+        action,
+        asked.folder,
+        loaded,
+        snapshot=snapshot,
+        stage=snapshot.sidecar.stage,
+        command=snapshot.sidecar.command,
+        last_sequence=max(target.last_sequence, snapshot.sidecar.sequence),
+        lines=(*_passed_over(snapshot, source), *lines),
+    )
+
+
+def _what_is_left(
+    snapshot: SnapshotFile, config: Config, target: Holdings, source: Holdings
+) -> Action:
+    progress = Progress.at(snapshot.sidecar)
+    if progress.epoch_done and not progress.evaluated:
+        return "evaluate"
+    if not progress.is_over(config.training.epochs, config.training.patience):
+        return "resume"
+    newest = source.newest
+    if newest is not None and newest.path != snapshot.path:
+        raise RefusalError(
+            f"--resume {snapshot.path}: nothing is left to train after epoch {progress.epoch} of "
+            f"{config.training.epochs}; the newest snapshot is {newest.path.name}"
+        )
+    complete = target is source and is_complete(target, snapshot)
+    return "finished" if complete else "finish"
+
+
+def _passed_over(snapshot: SnapshotFile, source: Holdings) -> list[str]:
+    """A line for each unsound snapshot that is newer, or whose place nothing tells."""
+    place = source.snapshots.index(snapshot) if snapshot in source.snapshots else 0
+    return [
+        f"{other.path}: passed over: {other.fault}"
+        for i, other in enumerate(source.snapshots)
+        if other.fault is not None and (i > place or other.sidecar is None)
+    ]
+
+
+def _take_over(asked: Asked, plain: Path, target: Holdings, source: Holdings) -> Decision:
+    latest = source.plain[-1]
+    line = f"{plain}: a plain MindSpore checkpoint without a sidecar"
+    if len(source.plain) > 1 and plain.name == latest.name:
+        line += f", the latest of {len(source.plain)} by its time"
+    return Decision(
+        "take over", asked.folder, asked.given, plain=plain, command=asked.command, lines=(line,)
+    )
+
+
+def _oldest_of_each(holdings: Holdings) -> list[str]:
+    first: dict[str, str] = {}
+    for snapshot in holdings.sound:
+        first.setdefault(snapshot.sidecar.run, snapshot.path.name)
+    return sorted(first.values())
+
+
+def path_of(name: str | None) -> Path | None:
+    return None if name is None else Path(name)

@@ -1,0 +1,326 @@
+"""Every file that a living run writes to its folder, in the order that no kill can break.
+
+At an epoch's end: snapshot with ``evaluated: false``, evaluation, best model, metrics, the
+snapshot's sidecar anew with ``evaluated: true``, pruning. Nothing is deleted before its successor
+is safe, and the best model is never replaced by a lower one.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ferspore import files
+from ferspore.labels import EMOTIONS
+from ferspore.run.ckpt import UnsoundError, not_finite, read_ckpt, refuse_not_finite, write_ckpt
+from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, sidecar_path, snapshot_name
+from ferspore.run.progress import Progress, is_better
+from ferspore.run.sidecar import (
+    FILE_FIELDS,
+    SnapshotSidecar,
+    describe_file,
+    publish,
+    read_sound,
+    roll_forward,
+    seal,
+)
+
+Say = Callable[[str], None]
+Weights = Mapping[str, np.ndarray]
+
+
+class NotFiniteError(Exception):
+    """The weights became NaN or infinite: going on would only destroy more."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What every sidecar of a run says beside its progress.
+
+    ``snapshot`` holds config, data, stage, command and cores; ``model`` config, data, usage and
+    command, without any path of this machine.
+    """
+
+    run: str
+    face_size: int
+    snapshot: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
+class RunWriter:
+    """Writes the files of one run; the caller holds the folder's lock and changes ``progress``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        progress: Progress,
+        *,
+        keep: int,
+        window: Sequence[Path] = (),
+        last_sequence: int = 0,
+        say: Say,
+    ):
+        """``keep``: snapshots in the rolling window; ``window``: those of the run that are there,
+        the oldest first; ``last_sequence``: the highest in the folder."""
+        self.folder = folder
+        self.facts = facts
+        self.progress = progress
+        self.keep = keep
+        self.window = list(window)
+        self.sequence = last_sequence
+        self.say = say
+        self._described: dict[str, Any] = {}  # FILE_FIELDS of the newest snapshot
+
+    def begin(self, config_text: str) -> None:
+        """Write the configuration and the metrics so far; mend the best model's sidecar."""
+        files.write_file(self.folder / CONFIG, config_text.encode())
+        if told := repair_best(self.folder, self.progress.monitor, self.facts):
+            self.say(told)
+        if self.progress.history:
+            self._write_metrics()
+
+    def copy_from(self, snapshot: SnapshotFile) -> None:
+        """Take the snapshot of another folder, and its run's best model, into this one."""
+        _copy(snapshot.path, self.folder)
+        best = snapshot.path.with_name(BEST)
+        try:
+            _, sidecar = read_sound(best)
+        except UnsoundError:
+            return  # `warn_of_missing_best` tells
+        mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
+        if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
+            _copy(best, self.folder)
+
+    def warn_of_missing_best(self) -> None:
+        path = self.folder / BEST
+        if self.progress.best_epoch and not path.exists():
+            self.say(f"warning: {path} of epoch {self.progress.best_epoch} is not in this folder")
+
+    @property
+    def newest(self) -> Path | None:
+        """The snapshot written last."""
+        return self.window[-1] if self.window else None
+
+    def adopt(self, sidecar: SnapshotSidecar) -> None:
+        """Take over a snapshot of an earlier part of the run, so that it can be marked."""
+        self._described = sidecar.model_dump(include={*FILE_FIELDS, "sequence"})
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def snapshot(self, write: Callable[[Path], None]) -> None:
+        """Publish a snapshot of the present step; ``write`` puts its tensors at the given path.
+
+        Raises:
+            NotFiniteError: a tensor holds a NaN or an infinity; the snapshot is dropped.
+            OSError: it could not be written; all earlier snapshots are whole.
+        """
+        path = self.folder / snapshot_name(self.progress.epoch, self.progress.step)
+        waiting = files.beside(path)
+        write(waiting)
+        try:
+            refuse_not_finite(read_ckpt(waiting).tensors)
+        except UnsoundError as error:
+            files.remove(waiting)
+            raise NotFiniteError(str(error).removeprefix("it holds ")) from None
+        self.sequence += 1
+        self._described = {**describe_file(waiting, path.name), "sequence": self.sequence}
+        publish(waiting, path, self._sidecar())
+        self.window = [*(other for other in self.window if other != path), path]
+        if not self.progress.epoch_done:
+            self._prune()
+
+    def _sidecar(self) -> bytes:
+        return seal(
+            {
+                **self._described,
+                "kind": "snapshot",
+                "run": self.facts.run,
+                "face_size": self.facts.face_size,
+                **self.progress.to_dict(),
+                **self.facts.snapshot,
+            }
+        )
+
+    def _mark_evaluated(self) -> None:
+        path = self.folder / snapshot_name(self.progress.epoch, self.progress.step)
+        files.write_file(sidecar_path(path), self._sidecar())
+        self._prune()
+
+    def _prune(self) -> None:
+        """Delete what the rolling window drops: the oldest snapshots of this run."""
+        while len(self.window) > self.keep:
+            path = self.window.pop(0)
+            try:
+                files.remove(path)  # first: a sidecar left alone is cleaned up at the next start
+                files.remove(sidecar_path(path))
+            except OSError as error:
+                self.say(f"warning: {path} could not be deleted ({error.strerror})")
+
+    # --- epochs -----------------------------------------------------------------------------------
+
+    def finish_epoch(
+        self, weights: Weights, *, val_accuracy: float, val_loss: float, **others: Any
+    ) -> str | None:
+        """Settle an evaluated epoch: best model, metrics, snapshot. Returns a line on a new best.
+
+        ``weights`` are what was evaluated; ``others`` are further values of the metrics' line.
+        """
+        improved = self.progress.finish_epoch(
+            val_accuracy=val_accuracy, val_loss=val_loss, **others
+        )
+        told = self._save_best(weights) if improved else None
+        self._write_metrics()
+        self._mark_evaluated()
+        return told
+
+    def _save_best(self, weights: Weights) -> str:
+        progress, path = self.progress, self.folder / BEST
+        found = f"New best {progress.monitor} {progress.best_value:.4f}"
+        if progress.monitor != "val_accuracy":
+            found += f" (accuracy {progress.best_accuracy:.4f})"
+        found += f" at epoch {progress.best_epoch}"
+        there = best_value(self.folder, progress.monitor)
+        if there is not None and is_better(progress.monitor, there, progress.best_value):
+            return f"{found}, but {path} holds a better one and stays"
+        self.save_model("best", weights)
+        return f"{found} -> {path}"
+
+    def _write_metrics(self) -> None:
+        lines = (json.dumps(line, allow_nan=False) + "\n" for line in self.progress.history)
+        files.write_file(self.folder / METRICS, "".join(lines).encode())
+
+    # --- models -----------------------------------------------------------------------------------
+
+    def save_model(self, kind: Literal["best", "final"], weights: Weights) -> None:
+        """Write best_model.ckpt or final_model.ckpt, weights only, and its sidecar.
+
+        Accuracy, epoch and face size stand inside the file, too: it can be used without its
+        sidecar, which can be made anew.
+        """
+        path = self.folder / (BEST if kind == "best" else FINAL)
+        latest = self.progress.history[-1] if self.progress.history else {}
+        info = {
+            "best_accuracy": self.progress.best_accuracy,
+            "best_epoch": self.progress.best_epoch,
+            "val_loss": latest.get("val_loss"),
+            "epoch_num": self.progress.epoch,
+            "face_size": self.facts.face_size,
+        }
+        info = {tag: value for tag, value in info.items() if value is not None}
+        waiting = write_ckpt(path, weights, info)
+        described = {**describe_file(waiting, path.name), "sequence": self.sequence}
+        monitor, history = self.progress.monitor, self.progress.history
+        sidecar = model_sidecar(described, kind, weights, info, monitor, self.facts, history)
+        publish(waiting, path, sidecar)
+
+    def take_best(self, weights: Weights, *, accuracy: float, loss: float, epoch: int) -> None:
+        """Count the best model that plain MindSpore left in the folder, as it was measured."""
+        path, progress = self.folder / BEST, self.progress
+        progress.best_accuracy, progress.best_loss, progress.best_epoch = accuracy, loss, epoch
+        info = {
+            "best_accuracy": accuracy,
+            "best_epoch": epoch,
+            "val_loss": loss,
+            "epoch_num": epoch,
+        }
+        described = {**describe_file(path, path.name), "sequence": 0}
+        sidecar = model_sidecar(described, "best", weights, info, progress.monitor, self.facts, [])
+        files.write_file(sidecar_path(path), sidecar)
+
+
+def _copy(path: Path, folder: Path) -> None:
+    target = folder / path.name
+    waiting = files.write_beside(target, path.read_bytes())
+    publish(waiting, target, sidecar_path(path).read_bytes())
+
+
+def window_of(holdings: Holdings, run: str) -> list[Path]:
+    """The snapshots that pruning may delete, the oldest first: those whose sound sidecar says that
+    they are of ``run``."""
+    return [s.path for s in holdings.snapshots if s.sidecar and s.sidecar.run == run]
+
+
+def clean_leftovers(folder: Path) -> None:
+    """Finish or delete what a killed writer left behind; the caller holds the folder's lock."""
+    for path in sorted(folder.glob(files.WRITING + "*")):
+        if path.suffix != ".json" or not roll_forward(path):
+            files.remove(path)
+    for path in folder.glob("fer-*.json"):
+        if not path.with_suffix(".ckpt").exists():
+            files.remove(path)
+
+
+def model_sidecar(
+    described: Mapping[str, Any],
+    kind: Literal["best", "final"],
+    weights: Weights,
+    info: Mapping[str, float | int],
+    monitor: str,
+    facts: Facts,
+    history: list[dict[str, Any]],
+) -> bytes:
+    """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file."""
+    return seal(
+        {
+            **described,
+            "kind": kind,
+            "run": facts.run,
+            "face_size": facts.face_size,
+            "best_accuracy": info.get("best_accuracy"),
+            "best_epoch": info.get("best_epoch"),
+            "epoch": info.get("epoch_num", 0),
+            "monitor": monitor,
+            "val_loss": info.get("val_loss"),
+            "parameters": sum(int(value.size) for value in weights.values()),
+            "classes": list(EMOTIONS),
+            "history": history,
+            **facts.model,
+        }
+    )
+
+
+def best_value(folder: Path, monitor: str) -> float | None:
+    """The monitored value of the folder's best model, None without one or where it is damaged.
+
+    It stands inside the file; for a file that plain MindSpore wrote, in the sidecar.
+
+    Raises:
+        OSError: the file is there and cannot be read: it may be better than any other.
+    """
+    path, key = folder / BEST, "best_accuracy" if monitor == "val_accuracy" else "val_loss"
+    try:
+        value = read_ckpt(path).info.get(key)
+        return value if value is not None else getattr(read_sound(path)[1], key)
+    except (FileNotFoundError, UnsoundError):
+        return None
+
+
+def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
+    """Make best_model.json agree with best_model.ckpt again, from what stands inside the file.
+
+    Returns what was found and done, or None where nothing was wrong.
+    """
+    path = folder / BEST
+    if not path.exists():
+        return None
+    try:
+        read_sound(path)
+        return None
+    except UnsoundError as error:
+        reason = str(error)
+    try:
+        contents = read_ckpt(path)
+    except UnsoundError as error:
+        return f"{path}: {error}; it is not used, and the next best model replaces it"
+    if "best_accuracy" not in contents.info or not_finite(contents.tensors):
+        return None
+    described = {**describe_file(path, path.name), "sequence": 0}
+    tensors, info = contents.tensors, contents.info
+    sidecar = model_sidecar(described, "best", tensors, info, monitor, facts, [])
+    files.write_file(sidecar_path(path), sidecar)
+    return f"{path}: {reason}; the sidecar was made anew from the accuracy and epoch in the file"

@@ -1,0 +1,179 @@
+"""Configuration and CSV -> everything that a run needs before its first step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor
+from mindspore.amp import auto_mixed_precision
+
+from ferspore import runtime
+from ferspore.config.schema import Config, ConfigError
+from ferspore.data.batches import Augmentation, Batches
+from ferspore.data.csv import Faces, FaceTable, load_csv
+from ferspore.data.practice import practice_csv
+from ferspore.data.resize import resize
+from ferspore.network.resnet import Architecture, build_network
+from ferspore.network.schedule import learning_rate
+from ferspore.network.step import Schedule, StepSettings, TrainStep
+from ferspore.run.asked import RefusalError
+from ferspore.run.sidecar import SnapshotSidecar
+from ferspore.run.writer import Facts
+
+Say = Callable[[str], None]
+FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A run before it is resumed or started. ``rate`` gives the learning rate of a global step."""
+
+    config: Config
+    device: str
+    table: FaceTable
+    batches: Batches
+    rate: Callable[[int], float]
+    step: TrainStep
+
+    @property
+    def validation_faces(self) -> Faces:
+        return self.table.splits[self.config.data.val_usage]
+
+
+def set_up(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Setup:
+    """
+    Raises:
+        ConfigError, DataError, DeviceError: the user's input.
+        RefusalError: the CSV is not the one that the run ``going_on`` was trained on.
+    """
+    device = choose_device(config, say)
+    table = load_faces(config, going_on, say)
+    batches = build_batches(config, table)
+    rate = schedule_of(config, batches.steps_per_epoch)
+    step = build_step(config, table, rate, batches.steps_per_epoch)
+    return Setup(config, device, table, batches, rate, step)
+
+
+def choose_device(config: Config, say: Say) -> str:
+    device, lines = runtime.select_device(config.device)
+    for line in lines:
+        say(line)
+    if device == "CPU" and config.training.amp_level != "O0":
+        raise ConfigError(
+            f"training.amp_level: received {config.training.amp_level!r}; mixed precision is for "
+            "GPU and Ascend, on the CPU only 'O0' is accepted"
+        )
+    return device
+
+
+def load_faces(config: Config, going_on: SnapshotSidecar | None, say: Say) -> FaceTable:
+    """The Training split and the one that selects the best model."""
+    source = config.data.csv
+    if source is None:
+        raise ConfigError(
+            "data.csv: no CSV was given; --data_csv fer2013.csv names one, and "
+            "--config configs/practice.yaml needs none"
+        )
+    table = load_csv(
+        practice_csv() if source == "practice" else Path(source),
+        ("Training", config.data.val_usage),
+        skip_bad_rows=config.data.skip_bad_rows,
+        cache=config.data.cache,
+        report=say,
+    )
+    if going_on is not None and table.sha256 != going_on.data["sha256"]:
+        trained = going_on.data
+        raise RefusalError(
+            f"{source}: its content is not what the run was trained on (sha256 "
+            f"{table.sha256[:12]}..., the run has {trained['sha256'][:12]}... of {trained['csv']})"
+        )
+    return table
+
+
+def build_batches(config: Config, table: FaceTable) -> Batches:
+    faces = table.splits["Training"]
+    if len(faces) < config.training.batch_size:
+        raise ConfigError(
+            f"training.batch_size: received {config.training.batch_size}, more than the "
+            f"{len(faces)} faces of Training"
+        )
+    return Batches(
+        Faces(resize(faces.images, config.data.face_size), faces.labels),
+        seed=config.seed,
+        batch_size=config.training.batch_size,
+        augmentation=Augmentation(
+            **config.augment.model_dump(), mixup_alpha=config.training.mixup_alpha
+        ),
+    )
+
+
+def schedule_of(config: Config, steps_per_epoch: int) -> Callable[[int], float]:
+    """Global step (0-based) -> learning rate of this run."""
+
+    def rate(global_step: int) -> float:
+        return learning_rate(
+            global_step,
+            peak=config.training.lr,
+            warmup_steps=round(config.training.warmup_epochs * steps_per_epoch),
+            total_steps=config.training.epochs * steps_per_epoch,
+        )
+
+    return rate
+
+
+def architecture_in(config: Config) -> Architecture:
+    return Architecture(config.model.width, config.model.blocks, config.model.squeeze_excite)
+
+
+def build_step(
+    config: Config, table: FaceTable, rate: Callable[[int], float], steps_per_epoch: int
+) -> TrainStep:
+    network = build_network(architecture_in(config), config.seed)
+    images = table.splits["Training"].images
+    network.normalize.mean.set_data(Tensor(np.float32([images.mean()])))
+    network.normalize.deviation.set_data(Tensor(np.float32([max(images.std(), 1.0)])))
+    level = config.training.amp_level
+    if level != "O0":
+        network = auto_mixed_precision(network, level)
+    settings = StepSettings(
+        optimizer=config.training.optimizer,
+        momentum=config.training.momentum,
+        weight_decay=config.training.weight_decay,
+        label_smoothing=config.training.label_smoothing,
+        ema_decay=config.training.ema_decay,
+        loss_scale=1.0 if level == "O0" else FP16_LOSS_SCALE,
+    )
+    return TrainStep(network, settings, Schedule(rate, config.training.epochs * steps_per_epoch))
+
+
+def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
+    """What the sidecars say; those of best and final models name no path."""
+    config, table = setup.config, setup.table
+    values = config.to_dict()
+    source = values["data"]["csv"]
+    if source != "practice":
+        values["data"]["csv"] = str(table.path.resolve())
+    data = {"csv": values["data"]["csv"], "sha256": table.sha256, "counts": table.counts}
+    bare = {
+        **values,
+        "init_from": values["init_from"] and Path(values["init_from"]).name,
+        "data": {**values["data"], "csv": Path(source).name},
+    }
+    return Facts(
+        run=run,
+        face_size=config.data.face_size,
+        snapshot={
+            "config": values,
+            "data": data,
+            "stage": stage,
+            "command": command,
+            "cores": runtime.cores(),
+        },
+        model={
+            "config": bare,
+            "data": {"csv": Path(source).name, "sha256": table.sha256},
+            "usage": config.data.val_usage,
+            "command": command,
+        },
+    )
