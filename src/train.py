@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ferspore import runtime
+from ferspore.cli import common
 from ferspore.config.loading import LoadedConfig, Override, load_config, parse_set
 from ferspore.config.schema import ConfigError
 from ferspore.config.views import auto_name, format_config
@@ -108,11 +109,11 @@ def say(line: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    arguments = parser().parse_args(runtime.with_underscores(words))
+    arguments = parser().parse_args(common.with_underscores(words))
     try:
         loaded = load_config(arguments.config, overrides(arguments))
     except ConfigError as error:
-        return runtime.refuse(error)
+        return common.refuse(error)
     if arguments.print_config:
         print(format_config(loaded), end="")
         return 0
@@ -136,9 +137,9 @@ def main(words: list[str]) -> int:
             raise ConfigError("stages: --run-all-stages runs them all, --stage NAME one of them")
         return run(request, say)
     except (ConfigError, DataError, ResumeError, RunLockedError, runtime.DeviceError) as error:
-        return runtime.refuse(error)
+        return common.refuse(error)
     except OSError as error:
-        return runtime.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return common.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
 
 
 if __name__ == "__main__":
