@@ -12,14 +12,14 @@ READY := $(VENV)/ready
 
 setup: $(READY)
 
-$(READY): requirements.txt
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: $(PYTHON) is missing. On Debian: apt-get install python3.11 (or name another: make PYTHON=python3.12)"; exit 2; }
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
 	  echo "make: $(PYTHON) cannot make a virtual environment. On Debian: apt-get install python3.11-venv"; exit 2; }
 	@echo "setting up $(VENV) (about two minutes, once)"
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
 	@touch $@
 
 # The two kinds of run have names of their own; --resume starts a run where there is none.
@@ -31,11 +31,12 @@ else
 endif
 
 test: $(READY)
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
 
 bench: $(READY)
 	@$(RUN) benchmarks/training.py

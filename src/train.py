@@ -1,8 +1,7 @@
-"""Train a facial-expression model: python src/train.py --data_csv fer2013.csv"""
+"""python src/train.py: the same as ferspore train"""
 
 import sys
 
 from ferspore.cli.train import main
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,13 @@
 """MindSpore is quiet and in graph mode for every test; the user's cache is never touched."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from ferspore import runtime
 
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")  # of the scripts that tests run
 runtime.prepare()
 runtime.select_device("CPU")
 

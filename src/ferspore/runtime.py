@@ -1,7 +1,7 @@
-"""The process: device, graph mode, threads, quiet logs, signals.
+"""The process: MindSpore's environment, device and graph mode, CPU cores, signals.
 
-The only module that touches process-wide state. ``prepare`` has to run before MindSpore is
-imported, so nothing here imports it at the top.
+The only module that changes process-wide state. ``prepare`` must run before MindSpore is imported,
+so nothing here imports it at the top.
 """
 
 import os
@@ -12,57 +12,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-DEVICES = ("Ascend", "GPU", "CPU")  # in the order of preference
+DEVICES = ("Ascend", "GPU", "CPU")  # in order of preference
 
 
 class DeviceError(ValueError):
-    """The device that was asked for is not there."""
-
-
-def with_underscores(words: list[str]) -> list[str]:
-    """Command-line words with ``--save-dir`` spelled ``--save_dir``; values stay as they are."""
-
-    def flag(word: str) -> str:
-        name, equals, value = word.partition("=")
-        return "--" + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
-
-    return [flag(word) for word in words]
-
-
-def refuse(error: object) -> int:
-    """Print what the user got wrong, and return its exit code."""
-    return _report(error, 2)
-
-
-def fail(error: object) -> int:
-    """Print what went wrong otherwise, and return its exit code."""
-    return _report(error, 1)
-
-
-def _report(error: object, code: int) -> int:
-    print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
-    return code
+    """The requested device is not available."""
 
 
 def prepare(*, verbose: bool = False) -> list[str]:
     """Set what MindSpore reads from the environment; returns lines for the user.
 
-    MindSpore's own warnings are shown with ``verbose``, or where the user set GLOG_v. Its
-    oneDNN since 2.9 takes a reference convolution on AVX-512 processors, some 60 times slower
-    (docs/mindspore.md), so its instruction set is capped unless the user chose one.
+    MindSpore's own warnings are shown if ``verbose`` is set, or if the user set GLOG_v. Since 2.9
+    its oneDNN uses a reference convolution on AVX-512 processors, some 60 times slower
+    (docs/mindspore.md), so the instruction set is capped unless the user chose one.
+
+    Raises:
+        ModuleNotFoundError: MindSpore is not installed.
+        RuntimeError: MindSpore was imported before.
     """
     if "mindspore" in sys.modules:
-        raise RuntimeError("runtime.prepare() came after MindSpore was imported")
+        raise RuntimeError("runtime.prepare() was called after MindSpore was imported")
     if not verbose:
         os.environ.setdefault("GLOG_v", "3")
     # A stale compile cache keeps old hyper-parameters (docs/mindspore.md).
     os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     return _cap_onednn(metadata.version("mindspore"))
-
-
-def end_with_its_reader() -> None:
-    """Let a script that only prints end quietly when its reader goes, as in ``... | head``."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def _cap_onednn(version: str) -> list[str]:
@@ -80,18 +54,18 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def select_device(requested: str | None) -> tuple[str, list[str]]:
-    """Choose the device in graph mode; returns its name and lines for the user.
+    """Select a device and graph mode; returns the device's name and lines for the user.
 
-    Without a request: the best one that works, with a line where an NVIDIA GPU is present that
-    this MindSpore cannot use.
+    Without a request it is the best device that works; a line says so if there is an NVIDIA GPU
+    that this MindSpore cannot use.
 
     Raises:
-        DeviceError: the requested device is not there.
+        DeviceError: the requested device is not available.
     """
     import mindspore
     from mindspore import log
 
-    # MindSpore logs a failed save as well as raising it; the error is told once, by the script.
+    # MindSpore both logs a failed save and raises it; the command reports the error, once.
     log._get_logger().addFilter(lambda record: "Failed to save the checkpoint" not in record.msg)
     available = [name for name in DEVICES if mindspore.hal.is_available(name)]
     if requested is not None and requested not in available:
@@ -109,13 +83,13 @@ def select_device(requested: str | None) -> tuple[str, list[str]]:
 
 
 def cores() -> int:
-    """CPU cores this process may use: with another number the sums round otherwise."""
+    """CPU cores this process may use; with a different number, sums round differently."""
     return len(os.sched_getaffinity(0))
 
 
 class StopSignals:
-    """Context manager: within it the first SIGINT or SIGTERM is noted, a second one ends the
-    process at once. It needs ``take_signals``."""
+    """Context manager: inside it the first SIGINT or SIGTERM is recorded in ``received`` and a
+    second one ends the process at once. Requires ``take_signals``."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
     in_force: ClassVar["StopSignals | None"] = None
@@ -132,12 +106,12 @@ class StopSignals:
 
 
 def take_signals() -> None:
-    """From here on SIGINT and SIGTERM end the process at once and without a traceback, unless a
+    """From now on SIGINT and SIGTERM end the process at once, without a traceback, unless a
     ``StopSignals`` is in force.
 
-    To be called before MindSpore is imported, and while there is one thread. No handler would
-    do: MindSpore puts its own over SIGINT within every step, and that one sends SIGTERM to the
-    process. So the signals are blocked in all threads, and one thread waits for them.
+    Call it before MindSpore is imported and while there is only one thread. A signal handler is
+    not enough: MindSpore replaces the one for SIGINT in every step, and its own sends SIGTERM to
+    the process. So the signals are blocked in all threads and one thread waits for them.
     """
     numbers = [n for n in StopSignals.SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)

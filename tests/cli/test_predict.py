@@ -1,4 +1,4 @@
-"""The script over image files: its answers are those of the network on the same faces."""
+"""`predict` over image files: its answers are those of the network on the same faces."""
 
 import json
 import os
@@ -8,19 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ferspore.cli import common, predict
 from ferspore.data.practice import draw_faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS
 from ferspore.network.resnet import Architecture, build_network
-from ferspore.use.photos import ImageError
+from ferspore.use.images import ImageError
 from tests import runs
 from tests.runs import save_weights
-
-sys.path.insert(0, str(runs.ROOT / "tools"))
-
-import common
-import predict
 
 FOUND = 15  # a drawn face that the cascade finds
 
@@ -57,7 +53,7 @@ def put(path, pixels):
 
 
 def predictions(ckpt, folder, *more) -> list[dict]:
-    """What the script writes as JSON."""
+    """What the command writes as JSON."""
     words = [
         "--ckpt",
         ckpt,
@@ -169,7 +165,7 @@ def test_exit_codes(tmp_path, ckpt, faces):
     assert some.returncode == 1
     assert str(good) in some.stdout and r"od\udcff.png" in some.stdout
     assert some.stderr.splitlines() == [
-        f"predict.py: {ckpt}: no image that Pillow can read",
+        f"predict.py: {ckpt}: not an image that Pillow can read",
         "predict.py: 1 of 3 images could not be used",
     ]
     none = runs.call("--ckpt", tmp_path / "none.ckpt", good, cwd=tmp_path, script=script)

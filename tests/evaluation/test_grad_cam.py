@@ -1,11 +1,11 @@
 """Grad-CAM against finite differences of the network's own head; then the pictures made of it."""
 
-import sys
-
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from ferspore.cli import common
+from ferspore.cli import explain as tool
 from ferspore.data.csv import Faces
 from ferspore.data.practice import draw_faces
 from ferspore.evaluation.evaluator import Evaluator
@@ -23,11 +23,6 @@ from ferspore.pictures import figures
 from ferspore.run.ckpt import UnsoundError
 from tests import runs
 from tests.runs import save_weights
-
-sys.path.insert(0, str(runs.ROOT / "tools"))
-
-import common
-import explain as tool
 
 COUNT = 14  # faces, two of each emotion
 

@@ -3,7 +3,33 @@ import math
 
 import pytest
 
-from ferspore.run.history import History, HistoryError, read_history
+from ferspore.config.loading import config_from_dict
+from ferspore.config.schema import ConfigError
+from ferspore.config.yaml_text import config_yaml
+from ferspore.run.history import History, HistoryError, config_of, history_of, read_history
+from ferspore.run.names import BEST
+from ferspore.run.sidecar import FORMAT, seal
+
+EPOCHS = (
+    {"epoch": 1, "loss": 2.0, "val_loss": 1.25, "val_accuracy": 0.25},
+    {"epoch": 2, "loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.5},
+)
+
+
+def configuration(monitor, name="run"):
+    return config_from_dict({"name": name, "training": {"monitor": monitor}}, "test")
+
+
+def write_best_sidecar(folder, monitor="val_loss", history=EPOCHS, **changes):
+    values = {
+        "format": FORMAT, "checkpoint": BEST, "sha256": "0" * 64, "bytes": 1, "created": "",
+        "versions": {}, "run": "", "sequence": 0, "face_size": 48, "kind": "best",
+        "best_accuracy": 0.25, "best_epoch": 1, "epoch": 1, "monitor": monitor,
+        "usage": "PublicTest", "val_loss": 1.25, "parameters": 1, "classes": [],
+        "config": configuration(monitor, name="sidecar").to_dict(), "data": {}, "command": "",
+        "history": list(history),
+    }  # fmt: skip
+    (folder / "best_model.json").write_bytes(seal({**values, **changes}))
 
 
 def write(path, *records):
@@ -40,24 +66,74 @@ def test_resumed_epochs_come_from_the_furthest_snapshot(tmp_path):
     assert read_history(path, "a").resumed == (2, 3)
 
 
-def test_best_is_the_last_that_was_called_so_else_the_most_accurate():
-    def history(*pairs):
+def test_best_is_the_last_marked_else_the_best_by_the_monitor():
+    def history(*triples, monitor="val_accuracy"):
         records = [
-            {"epoch": i, "val_accuracy": accuracy, "best": best}
-            for i, (accuracy, best) in enumerate(pairs, 1)
+            {"epoch": i, "val_accuracy": accuracy, "val_loss": loss, "best": best}
+            for i, (accuracy, loss, best) in enumerate(triples, 1)
         ]
-        return History("a", tuple(records))
+        return History("a", tuple(records), monitor=monitor)
 
-    # selected by val_loss: the epoch that was called best need not be the most accurate
-    assert history((0.5, True), (0.4, True), (0.6, False)).best["epoch"] == 2
-    assert history((0.5, None), (0.7, None), (0.6, None)).best["epoch"] == 2
-    assert history((None, None)).best is None
+    # selected by val_loss: the epoch marked as the best need not be the most accurate
+    assert history((0.5, 2, True), (0.4, 1, True), (0.6, 3, False)).best["epoch"] == 2
+    unmarked = ((0.5, 2, None), (0.7, 3, None), (0.6, 1, None), (0.7, 1, None))
+    assert history(*unmarked).best["epoch"] == 2
+    assert history(*unmarked, monitor="val_loss").best["epoch"] == 3
+    assert history((0.5, None, None), monitor="val_loss").best is None
+    assert history((None, None, None)).best is None
+
+
+def test_the_folder_s_own_files_win_over_the_best_model_s_sidecar(tmp_path):
+    write(tmp_path / "metrics.jsonl", *EPOCHS, {"epoch": 3})
+    (tmp_path / "config.yaml").write_text(config_yaml(configuration("val_accuracy", name="own")))
+    write_best_sidecar(tmp_path)
+    assert config_of(tmp_path).name == "own"
+    history = history_of(tmp_path)
+    assert history == history_of(tmp_path / "metrics.jsonl")
+    assert history.name == tmp_path.name and len(history.records) == 3
+    assert history.monitor == "val_accuracy" and history.best["epoch"] == 2
+
+
+def test_a_best_model_alone_tells_configuration_and_history(tmp_path):
+    write_best_sidecar(tmp_path)
+    assert config_of(tmp_path) == configuration("val_loss", name="sidecar")
+    history = history_of(tmp_path)
+    assert history == History(tmp_path.name, EPOCHS, (), "val_loss")
+    assert history.best["epoch"] == 1
+
+
+def test_records_without_a_configuration_count_by_accuracy(tmp_path):
+    path = write(tmp_path / "metrics.jsonl", *EPOCHS)
+    assert history_of(path).best["epoch"] == 2
+    (tmp_path / "config.yaml").write_text("training: {monitor: loss}")
+    assert history_of(path).best["epoch"] == 2
+
+
+def test_a_folder_without_a_run_is_told(tmp_path):
+    with pytest.raises(HistoryError, match=r"no metrics\.jsonl; best_model\.ckpt: its sidecar"):
+        history_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"no config\.yaml; best_model\.ckpt: its sidecar"):
+        config_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ([], "no epoch has ended yet"),
+        ([{"epoch": 2}, {"epoch": 1}], "record 2: received epoch 1, expected one after epoch 2"),
+    ],
+)
+def test_a_sidecar_s_history_is_checked_too(tmp_path, history, message):
+    write_best_sidecar(tmp_path, history=history)
+    with pytest.raises(HistoryError, match=message) as caught:
+        history_of(tmp_path)
+    assert str(tmp_path / BEST) in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "it is empty"),
+        ("", "it has no records"),
         ('{"epoch": 1}\n{"epo', "line 2: it is not JSON"),
         ("[1]\n", "line 1: expected a JSON object"),
         ('{"epoch": true}\n', "line 1: expected a JSON object with a whole number"),

@@ -1,4 +1,4 @@
-"""Train a facial-expression model: python src/train.py --data_csv fer2013.csv"""
+"""Train a facial-expression model, or resume a run: ferspore train --data_csv fer2013.csv"""
 
 import argparse
 import shlex
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ferspore import runtime
+from ferspore.cli import common
 from ferspore.config.loading import LoadedConfig, Override, load_config, parse_set
 from ferspore.config.schema import ConfigError
 from ferspore.config.views import auto_name, format_config
@@ -41,7 +42,7 @@ Say = Callable[[str], None]
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = common.parser(__doc__)
     parser.add_argument(
         "--config", metavar="FILE", help="a YAML file, such as configs/default.yaml"
     )
@@ -68,7 +69,6 @@ def parser() -> argparse.ArgumentParser:
     stages.add_argument("--stage", metavar="NAME", help="run one stage of the configuration")
     stages.add_argument("--run_all_stages", action="store_true", help="run them all in order")
     parser.add_argument("--print_config", action="store_true", help="show every value's origin")
-    parser.add_argument("--verbose", action="store_true", help="show MindSpore's own warnings")
     return parser
 
 
@@ -134,20 +134,19 @@ def say(line: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    arguments = parser().parse_args(runtime.with_underscores(words))
+    arguments = parser().parse_args(common.with_underscores(words))
     try:
         asked = asked_for(arguments, told_command(words))
         if arguments.print_config:
             print(format_config(decide(asked, *look(asked)).loaded), end="")
             return 0
         runtime.take_signals()
-        for line in runtime.prepare(verbose=arguments.verbose):
-            say(line)
+        common.prepare(verbose=arguments.verbose)
         return train(asked, say)
     except (ConfigError, RefusalError, DataError, RunLockedError, runtime.DeviceError) as error:
-        return runtime.refuse(error)
+        return common.refuse(error)
     except OSError as error:
-        return runtime.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return common.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
 
 
 def train(asked: Asked, say: Say) -> int:

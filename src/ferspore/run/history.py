@@ -1,4 +1,8 @@
-"""metrics.jsonl -> the records of a run's epochs, checked."""
+"""A run's folder -> its configuration and the records of its epochs, checked.
+
+A folder that was passed on may hold no more than the best model: its sidecar carries the
+configuration, and the history up to the best epoch.
+"""
 
 import json
 import math
@@ -6,9 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ferspore.config.loading import config_from_dict, load_config
+from ferspore.config.schema import Config, ConfigError
+from ferspore.run.ckpt import UnsoundError
+from ferspore.run.names import BEST, CONFIG, METRICS
+from ferspore.run.progress import MONITORS
+from ferspore.run.sidecar import read_sidecar
+
+# What a run can be selected by -> its name for people.
+MONITORED = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+NUMBERS = ("loss", "val_loss", "val_accuracy", "lr")
+
 
 class HistoryError(ValueError):
-    """The file is no record of a run; the message says where and why."""
+    """There is no sound record of a run's epochs; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +32,14 @@ class History:
 
     Each record has "epoch" (1-based) and, as far as known, "loss", "val_loss" (nats),
     "val_accuracy" (fraction), "lr" and "best". ``resumed`` are the epochs that were the first to
-    end after a resume: the metrics do not tell (they are equal with and without a stop), the
-    snapshots beside them do.
+    end after a resume: the records do not show it (they are the same with and without a stop),
+    the snapshots beside them do. ``monitor`` is what the best epoch was selected by.
     """
 
     name: str
     records: tuple[dict[str, Any], ...]
     resumed: tuple[int, ...] = ()
+    monitor: str = "val_accuracy"
 
     def values(self, key: str) -> list[float]:
         """One float an epoch from 1 to the last; NaN where there is none."""
@@ -34,22 +50,54 @@ class History:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The record of the best epoch: the last that was called the best when it ended, else
-        the one with the highest val_accuracy; None where no epoch was evaluated."""
-        if called := [record for record in self.records if record.get("best")]:
-            return called[-1]
-        judged = [record for record in self.records if record.get("val_accuracy") is not None]
-        return max(judged, key=lambda record: record["val_accuracy"], default=None)
+        """The record of the best epoch: the last one marked as the best when it ended, else the
+        best by what was monitored; None if no epoch was evaluated."""
+        if marked := [record for record in self.records if record.get("best")]:
+            return marked[-1]
+        judged = [record for record in self.records if record.get(self.monitor) is not None]
+        choose = max if MONITORS[self.monitor] == "higher" else min
+        return choose(judged, key=lambda record: record[self.monitor], default=None)
 
 
-NUMBERS = ("loss", "val_loss", "val_accuracy", "lr")
+def config_of(folder: Path) -> Config:
+    """The configuration in a run's folder, else the one that its best model was trained with.
+
+    Raises:
+        ConfigError: there is none, or it is not valid.
+    """
+    if (folder / CONFIG).exists():
+        return load_config(folder / CONFIG).config
+    try:
+        return config_from_dict(read_sidecar(folder / BEST).config, str(folder / BEST))
+    except UnsoundError as error:
+        raise ConfigError(f"{folder}: no {CONFIG}; {BEST}: {error}") from error
+
+
+def history_of(run: Path) -> History:
+    """The history of a run's folder, else that of its best model; or that in a metrics.jsonl.
+
+    It is named after the folder.
+
+    Raises:
+        HistoryError: there is none, or it is damaged.
+    """
+    if not run.is_dir():
+        return read_history(run, run.resolve().parent.name)
+    name = run.resolve().name
+    if (run / METRICS).exists():
+        return read_history(run / METRICS, name)
+    try:
+        records = read_sidecar(run / BEST).history
+    except UnsoundError as error:
+        raise HistoryError(f"{run}: no {METRICS}; {BEST}: {error}") from error
+    return _history(records, run / BEST, name, "record")
 
 
 def read_history(path: Path, name: str) -> History:
     """The history in a file of JSON lines.
 
     Raises:
-        HistoryError: it cannot be read, is empty, or a line is no epoch's record.
+        HistoryError: it cannot be read, is empty, or a line is not an epoch's record.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -57,21 +105,38 @@ def read_history(path: Path, name: str) -> History:
         raise HistoryError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise HistoryError(f"{path}: it cannot be read ({error})") from error
-    records: list[dict[str, Any]] = []
+    records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append(_record(line, records[-1]["epoch"] if records else 0))
-        except HistoryError as error:
-            raise HistoryError(f"{path}: line {number}: {error}") from None
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise HistoryError(f"{path}: line {number}: it is not JSON") from None
+    return _history(records, path, name, "line")
+
+
+def _history(records: list[Any], path: Path, name: str, unit: str) -> History:
+    """The records in ``path``, each checked; an error calls it ``unit`` and its number."""
     if not records:
-        raise HistoryError(f"{path}: it is empty, no epoch has ended yet")
+        raise HistoryError(f"{path}: it has no records, no epoch has ended yet")
+    previous = 0
+    for number, record in enumerate(records, 1):
+        if fault := _fault(record, previous):
+            raise HistoryError(f"{path}: {unit} {number}: {fault}")
+        previous = record["epoch"]
     ended = {record["epoch"] for record in records}
     resumed = tuple(epoch for epoch in _resumed_epochs(path.parent) if epoch in ended)
-    return History(name, tuple(records), resumed)
+    return History(name, tuple(records), resumed, _monitor(path.parent))
+
+
+def _monitor(folder: Path) -> str:
+    try:
+        return config_of(folder).training.monitor
+    except ConfigError:  # records without their run, which mark the best epoch themselves
+        return History.monitor
 
 
 def _resumed_epochs(folder: Path) -> list[int]:
-    """From the sidecar of the folder's furthest snapshot; none where there is no such sidecar."""
+    """From the sidecar of the folder's furthest snapshot; empty if there is none."""
     furthest: tuple[int, list[int]] = (0, [])
     for sidecar in folder.glob("fer-*.json"):
         try:
@@ -79,22 +144,19 @@ def _resumed_epochs(folder: Path) -> list[int]:
             epochs = [step // values["steps_per_epoch"] + 1 for step in values["resumes"]]
             furthest = max(furthest, (values["global_step"], epochs))
         except (OSError, ValueError, RecursionError, KeyError, TypeError, ZeroDivisionError):
-            continue  # a damaged snapshot costs no more than its marks
+            continue  # a damaged snapshot only loses its marks
     return sorted(set(furthest[1]))
 
 
-def _record(line: str, previous: int) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        raise HistoryError("it is not JSON") from None
+def _fault(record: Any, previous: int) -> str | None:
+    """What is wrong with an epoch's record that follows the one of epoch ``previous``."""
     epoch = record.get("epoch") if isinstance(record, dict) else None
     if type(epoch) is not int:
-        raise HistoryError("expected a JSON object with a whole number as its epoch")
+        return "expected a JSON object with a whole number as its epoch"
     if epoch <= previous:
-        raise HistoryError(f"received epoch {epoch}, expected one after epoch {previous}")
+        return f"received epoch {epoch}, expected one after epoch {previous}"
     for key in NUMBERS:
         value = record.get(key)
         if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            raise HistoryError(f"{key}: received {value!r}, expected a finite number or null")
-    return record
+            return f"{key}: received {value!r}, expected a finite number or null"
+    return None

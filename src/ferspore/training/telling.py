@@ -4,7 +4,6 @@ import signal
 from pathlib import Path
 
 from ferspore.config.schema import Config
-from ferspore.data.practice import practice_csv
 from ferspore.run.asked import Decision, StagesDecision
 from ferspore.run.names import BEST, FINAL, METRICS
 from ferspore.run.progress import Progress
@@ -59,13 +58,12 @@ def finished_lines(decision: Decision | StagesDecision) -> list[str]:
 def end_lines(how: str, folder: Path, config: Config, progress: Progress) -> list[str]:
     """How the run ended, where everything is, and what comes next."""
     best, usage = folder / BEST, config.data.val_usage
-    csv = practice_csv() if config.data.csv == "practice" else config.data.csv
     return [
         f"{how}: {_end(config, progress)}",
         f"  best model   {best}",
         f"  final model  {folder / FINAL}",
         f"  metrics      {folder / METRICS}",
-        f"to evaluate: python src/evaluate.py --csv {csv} --ckpt {best} --usage {usage}",
+        f"to evaluate: python src/evaluate.py --csv {config.data.csv} --ckpt {best} --usage {usage}",
     ]
 
 

@@ -1,30 +1,15 @@
-"""Image files of every kind give the picture that was put in, or one clear message; faces are cut
-out where they are."""
+"""Image files of every kind give the picture that was put in, or one clear message."""
 
 import os
 import struct
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageColor
+from PIL import Image
 
-from ferspore.data.practice import draw_faces
-from ferspore.pictures.figures import BLUE
-from ferspore.use.photos import (
-    SHOWN_SIDES,
-    DetectorError,
-    FaceDetector,
-    ImageError,
-    Square,
-    annotate,
-    centre_square,
-    cut_face,
-    image_files,
-    read_picture,
-)
+from ferspore.use.images import ImageError, image_files, read_picture
 
 
 def grey_values(height: int = 31, width: int = 53) -> np.ndarray:
@@ -146,7 +131,7 @@ def test_the_first_frame_of_several(tmp_path):
     assert (read(path) == 40).all()
 
 
-# --- what is no image -----------------------------------------------------------------------------
+# --- what is not an image -------------------------------------------------------------------------
 
 
 def test_every_truncation_is_named_or_read(tmp_path):
@@ -185,11 +170,11 @@ def test_noise_in_an_image_is_named_or_read(tmp_path):
 
 def test_other_files_are_named(tmp_path):
     (tmp_path / "notes.jpg").write_text("no image")
-    with pytest.raises(ImageError, match=r"notes\.jpg: no image that Pillow can read"):
+    with pytest.raises(ImageError, match=r"notes\.jpg: not an image that Pillow can read"):
         read_picture(tmp_path / "notes.jpg")
     with pytest.raises(ImageError, match=r"none\.jpg: no such file"):
         read_picture(tmp_path / "none.jpg")
-    os.mkfifo(tmp_path / "pipe.jpg")  # opening it would wait for ever
+    os.mkfifo(tmp_path / "pipe.jpg")  # opening it would block
     with pytest.raises(ImageError, match=r"pipe\.jpg: not a regular file"):
         read_picture(tmp_path / "pipe.jpg")
 
@@ -219,134 +204,3 @@ def test_a_folder_gives_its_images_by_name(tmp_path):
     assert image_files(tmp_path / "c.txt") == [tmp_path / "c.txt"]
     with pytest.raises(ImageError, match=r"sub\.png: no image files"):
         image_files(tmp_path / "sub.png")
-
-
-# --- faces ----------------------------------------------------------------------------------------
-
-
-def test_a_48_pixel_face_is_cut_unchanged():
-    values = np.random.default_rng(1).integers(0, 256, (60, 80), dtype=np.uint8)
-    picture = Image.fromarray(values).convert("RGB")
-    face = cut_face(picture, Square(left=9, top=5, side=48))
-    assert face.dtype == np.uint8 and (face == values[5:53, 9:57]).all()
-
-
-def test_a_larger_face_is_averaged_and_its_surroundings_stay_out():
-    values = np.full((400, 500), 255, np.uint8)
-    values[100:292, 200:392] = np.kron(np.eye(48, dtype=np.uint8) * 200, np.ones((4, 4), np.uint8))
-    face = cut_face(Image.fromarray(values).convert("RGB"), Square(200, 100, 192))
-    assert face.shape == (48, 48)
-    diagonal = np.eye(48, dtype=bool)
-    assert (face[diagonal] > 100).all() and (face[~diagonal] < 100).all()
-
-
-def test_colour_becomes_luma():
-    picture = Image.new("RGB", (48, 48), (200, 100, 50))
-    expected = 0.299 * 200 + 0.587 * 100 + 0.114 * 50
-    assert abs(int(cut_face(picture, Square(0, 0, 48))[0, 0]) - expected) <= 1
-
-
-def test_the_centre_square():
-    assert centre_square((100, 40)) == Square(30, 0, 40)
-    assert centre_square((40, 101)) == Square(0, 30, 40)
-    assert centre_square((7, 7)) == Square(0, 0, 7)
-
-
-@pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return FaceDetector()
-
-
-@pytest.fixture(scope="module")
-def face() -> Image.Image:
-    """A drawn face that the cascade finds."""
-    images, _ = draw_faces(60, np.random.default_rng(1))
-    return Image.fromarray(images[15])
-
-
-def canvas(size: tuple[int, int], face: Image.Image, places: list[Square]) -> Image.Image:
-    picture = Image.new("RGB", size, (128, 128, 128))
-    for place in places:
-        enlarged = face.resize((place.side, place.side), Image.Resampling.BICUBIC)
-        picture.paste(enlarged.convert("RGB"), (place.left, place.top))
-    return picture
-
-
-def near(found: Square, place: Square) -> bool:
-    """Within a fifth of the face's side, in place and size."""
-    moved = [
-        abs(found.left + found.side / 2 - place.left - place.side / 2),
-        abs(found.top + found.side / 2 - place.top - place.side / 2),
-        abs(found.side - place.side),
-    ]
-    return max(moved) < place.side / 5
-
-
-@pytest.mark.parametrize("zoom", [0.4, 1, 8], ids=["small", "middle", "large"])
-def test_faces_are_found_where_they_are_from_left_to_right(detector, face, zoom):
-    at = [Square(40, 60, 160), Square(260, 20, 160)]
-    places = [Square(*(round(v * zoom) for v in (p.left, p.top, p.side))) for p in at]
-    picture = canvas((round(480 * zoom), round(280 * zoom)), face, places)
-    found = detector.find(picture)
-    assert len(found) == 2
-    assert all(near(own, place) for own, place in zip(found, places, strict=True))
-
-
-@pytest.mark.parametrize("left,top", [(0, 0), (140, 0), (0, 100), (140, 100)])
-def test_a_face_at_an_edge_is_cut_inside_the_picture(detector, face, left, top):
-    picture = canvas((300, 260), face, [Square(left, top, 160)])
-    (found,) = detector.find(picture)
-    assert near(found, Square(left, top, 160))
-    assert found.left >= 0 and found.left + found.side <= 300
-    assert found.top >= 0 and found.top + found.side <= 260
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (640, 480)])
-def test_no_face_in_an_empty_picture_of_any_size(detector, size):
-    assert detector.find(Image.new("RGB", size, (90, 160, 90))) == []
-
-
-def test_a_missing_opencv_is_one_clear_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DetectorError, match=r"opencv-python-headless.*--no_detect") as it:
-        FaceDetector()
-    assert "\n" not in str(it.value)
-
-
-# --- annotated copies -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(48, 48), (200, 900), (1400, 900), (4000, 600)])
-def test_text_lies_inside_the_copy_at_every_corner(size):
-    width, height = size
-    picture = Image.new("RGB", size, (128, 128, 128))
-    side = min(size) // 3
-    for left in (0, width - side):
-        for top in (0, height - side):
-            copy = annotate(picture, [Square(left, top, side)], ["surprise 0.97"])
-            assert SHOWN_SIDES[0] <= max(copy.size) <= SHOWN_SIDES[1]
-            assert abs(copy.size[0] / copy.size[1] - width / height) < 0.05 * width / height
-            white = np.argwhere((np.asarray(copy) > 240).all(2))
-            (upper, first), (lower, last) = white.min(0), white.max(0)
-            assert upper > 0 and first > 0  # a letter at the edge would be cut there
-            assert lower < copy.size[1] - 1 and last < copy.size[0] - 1
-            assert 80 < last - first < 250 and lower - upper >= 9  # the whole text, legible
-    assert (np.asarray(picture) == 128).all()
-
-
-@pytest.mark.parametrize("size", [(9, 900), (900, 9)])
-def test_a_picture_too_narrow_for_its_text_gets_room(size):
-    picture = Image.new("RGB", size, (128, 128, 128))
-    copy = annotate(picture, [Square(0, 0, 9)], ["surprise 0.97"])
-    label = np.argwhere((np.asarray(copy) == ImageColor.getrgb(BLUE)).all(2))
-    (upper, first), (lower, last) = label.min(0), label.max(0)
-    assert last - first > 100 and lower - upper > 16
-    assert copy.size == (max(size[0], last + 1), max(size[1], lower + 1))
-
-
-def test_the_frame_is_where_the_face_is():
-    picture = Image.new("RGB", (600, 500), (128, 128, 128))
-    copy = np.asarray(annotate(picture, [Square(200, 150, 240)], [""])).astype(int)
-    blue = copy[..., 2] - copy[..., 0] > 60
-    assert blue[300, 200] and blue[300, 439] and blue[150, 300] and blue[389, 300]
-    assert not blue[300, 210:430].any() and not blue[160:380, 320].any()

@@ -1,0 +1,206 @@
+"""What the commands share: arguments, loading, exit codes. Importing it is cheap."""
+
+import argparse
+import io
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ferspore import runtime
+from ferspore.labels import SPLITS
+
+if TYPE_CHECKING:
+    from ferspore.data.csv import Faces
+    from ferspore.evaluation.evaluator import Evaluator
+    from ferspore.evaluation.judged import Judged
+
+
+class ToolError(ValueError):
+    """What the user asked for cannot be done; the message says why."""
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--verbose", action="store_true", help="show MindSpore's own warnings")
+    return parser
+
+
+def add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--csv", "--data_csv", required=True, help="the FER2013 CSV")
+    add_ckpt_argument(parser)
+    parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split")
+    add_face_arguments(parser)
+
+
+def add_ckpt_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ckpt", required=True, help="best_model.ckpt, or any checkpoint of a run")
+
+
+def add_face_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip_bad_rows", action="store_true", help="drop bad rows of the CSV and count them"
+    )
+    add_device_argument(parser)
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device_target", choices=runtime.DEVICES, help="default: the best one available"
+    )
+
+
+def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from ``smallest`` to ``largest``."""
+
+    def convert(word: str) -> int:
+        if not word.isdecimal() or not smallest <= int(word) <= largest:
+            expected = f"a whole number from {smallest} to {largest}"
+            raise argparse.ArgumentTypeError(f"received {word!r}, expected {expected}")
+        return int(word)
+
+    return convert
+
+
+def with_underscores(words: list[str]) -> list[str]:
+    """``--save-dir`` becomes ``--save_dir``; values, and all after ``--``, stay as they are."""
+
+    def flag(word: str) -> str:
+        name, equals, value = word.partition("=")
+        return "--" + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
+
+    end = words.index("--") if "--" in words else len(words)
+    return [*map(flag, words[:end]), *words[end:]]
+
+
+def as_called() -> str:
+    """How the user called this command: ``python src/train.py`` or ``ferspore train``."""
+    name = sys.argv[0]
+    return f"python {shlex.quote(name)}" if name.endswith(".py") else name
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+def run(
+    work: Callable[[argparse.Namespace], int | None],
+    parser: argparse.ArgumentParser,
+    words: list[str],
+) -> int:
+    """Parse ``words`` and do a command's work; returns its exit code.
+
+    That is what ``work`` returns (None: 0), or 2 for wrong input and 1 for any other error.
+    """
+    arguments = parser.parse_args(with_underscores(words))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be valid text
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `... | head`
+    prepare(verbose=arguments.verbose)
+
+    from ferspore.data.csv import DataError
+
+    try:
+        return work(arguments) or 0
+    except (ToolError, DataError, runtime.DeviceError) as error:
+        return refuse(error)
+    except OSError as error:
+        return fail(error)
+
+
+def prepare(*, verbose: bool) -> None:
+    """``runtime.prepare`` for a command: prints its lines; exits with code 2 without MindSpore."""
+    try:
+        lines = runtime.prepare(verbose=verbose)
+    except ModuleNotFoundError:
+        sys.exit(
+            refuse(
+                f"MindSpore is not installed in this Python ({sys.executable}): "
+                f"make setup installs it, then .venv/bin/{as_called()} ..."
+            )
+        )
+    for line in lines:
+        print(line, flush=True)
+
+
+def refuse(error: object) -> int:
+    """Print what is wrong with the user's input; returns its exit code."""
+    return _report(error, 2)
+
+
+def fail(error: object) -> int:
+    """Print any other error; returns its exit code."""
+    return _report(error, 1)
+
+
+def _report(error: object, code: int) -> int:
+    print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def load_network(ckpt: str, device_target: str | None) -> "Evaluator":
+    """The network of a checkpoint on the requested device; prints lines for the user.
+
+    Raises:
+        ToolError: the checkpoint is missing, damaged or not one of ours.
+        DeviceError: see ``runtime.select_device``.
+    """
+    from ferspore.evaluation.evaluator import load_evaluator
+    from ferspore.run.ckpt import UnsoundError
+
+    if Path(ckpt).is_dir():
+        raise ToolError(f"{ckpt}: is a folder, expected a .ckpt file")
+    _, lines = runtime.select_device(device_target)
+    try:
+        evaluator, more = load_evaluator(Path(ckpt))
+    except UnsoundError as error:
+        raise ToolError(f"{ckpt}: {error}") from error
+    except OSError as error:
+        raise ToolError(f"{ckpt}: {(error.strerror or str(error)).lower()}") from error
+    for line in [*lines, *more]:
+        print(line)
+    return evaluator
+
+
+def load_faces(csv: str, usage: str, *, skip_bad_rows: bool) -> "Faces":
+    """One split of a FER2013 CSV. Raises DataError, see ``load_csv``."""
+    from ferspore.data.csv import load_csv
+
+    return load_csv(Path(csv), (usage,), skip_bad_rows=skip_bad_rows).splits[usage]
+
+
+def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Judged":
+    """Classify all faces of a split.
+
+    Raises:
+        ToolError, DeviceError: see ``load_network``.
+        DataError: see ``load_csv``.
+    """
+    from ferspore.evaluation.judged import judged
+
+    evaluator = load_network(ckpt, arguments.device_target)
+    faces = load_faces(csv, usage, skip_bad_rows=arguments.skip_bad_rows)
+    return judged(usage, faces, evaluator.logits(faces.images))
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write ``content`` where --json says. Raises ToolError if that is not possible."""
+    from ferspore.files import write_file
+
+    try:
+        write_file(Path(path), (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise ToolError(f"--json {path}: {error.strerror}") from error

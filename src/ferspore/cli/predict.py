@@ -1,0 +1,100 @@
+"""Find the faces in image files, or in the image files of folders, and name their emotions.
+
+ferspore predict --ckpt best_model.ckpt photo.jpg folder/
+
+Faces are found by OpenCV's frontal cascade. With --no_detect the largest centred square of each
+image is its face. Exit code: 0 every file was read, even if no face was found in it; 1 a file
+could not be used (it is named, the others are done); 2 wrong arguments.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ferspore.cli import common
+from ferspore.labels import EMOTIONS
+from ferspore.tables import aligned
+
+if TYPE_CHECKING:
+    from ferspore.use.faces import FaceDetector
+    from ferspore.use.prediction import Prediction
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = common.parser(__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders")
+    common.add_ckpt_argument(parser)
+    parser.add_argument("--no_detect", action="store_true", help="each image is one face")
+    parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
+    parser.add_argument("--json", metavar="OUT", help="also write the predictions as JSON")
+    common.add_device_argument(parser)
+    return parser
+
+
+def main(words: list[str]) -> int:
+    return common.run(work, parser(), words)
+
+
+def work(arguments: argparse.Namespace) -> None:
+    import numpy as np
+    from tqdm import tqdm
+
+    from ferspore.evaluation.scores import softmax
+    from ferspore.use.images import ImageError
+    from ferspore.use.prediction import Prediction, find_faces, list_files, to_dict, write_copies
+
+    evaluator = common.load_network(arguments.ckpt, arguments.device_target)
+    detector = None if arguments.no_detect else face_detector()
+    files, unusable = list_files(arguments.images)
+    shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
+    squares, faces, more = find_faces(shown, detector)
+    unusable += more
+    for item in unusable:
+        common.fail(item.reason)
+    logits = evaluator.logits(faces)
+    if not np.isfinite(logits).all():
+        raise common.ToolError(
+            f"{arguments.ckpt}: its logits are not finite; verify_model.py tells more"
+        )
+    rows = iter(softmax(logits).tolist())
+    found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
+    print_table(found)
+    if arguments.json:
+        Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
+        common.write_json(arguments.json, to_dict(arguments.ckpt, found, unusable))
+    if arguments.output:
+        for path in write_copies(Path(arguments.output), found):
+            print(f"-> {path}")
+    if unusable:
+        total = len(found) + len(unusable)
+        raise ImageError(f"{len(unusable)} of {total} images could not be used")
+
+
+def face_detector() -> "FaceDetector":
+    from ferspore.use.faces import DetectorError, FaceDetector
+
+    try:
+        return FaceDetector()
+    except DetectorError as error:
+        raise common.ToolError(error) from error
+
+
+def print_table(found: "dict[Path, list[Prediction]]") -> None:
+    """A line for each face: image, square, emotion, confidence, and all probabilities."""
+    head = ["image", "left,top,side", "emotion", "confidence", *EMOTIONS]
+    rows = [
+        [
+            str(path),
+            f"{face.square.left},{face.square.top},{face.square.side}",
+            face.emotion,
+            f"{face.confidence:.2f}",
+            *(f"{probability:.2f}" for probability in face.probabilities),
+        ]
+        for path, faces in found.items()
+        for face in faces
+    ]
+    if rows:
+        print(aligned([head, *rows], left=3))
+    for path, faces in found.items():
+        if not faces:
+            print(f"{path}: no face found (--no_detect uses the whole image)")

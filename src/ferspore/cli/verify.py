@@ -1,0 +1,63 @@
+"""Verify a checkpoint, or all of a run.
+
+ferspore verify --ckpt best_model.ckpt
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ferspore import runtime
+from ferspore.cli import common
+
+COLOURS = {"PASS": "\x1b[32m", "WARN": "\x1b[33m", "FAIL": "\x1b[31m"}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = common.parser(__doc__)
+    parser.epilog = "exit code: 0 sound, 1 not sound, 2 misuse"
+    parser.add_argument("--ckpt", required=True, help="a checkpoint, or the folder of a run")
+    parser.add_argument(
+        "--csv", "--data_csv", help="the FER2013 CSV, to measure the accuracy again"
+    )
+    parser.add_argument("--json", metavar="OUT", help="also write the findings as JSON")
+    return parser
+
+
+def main(words: list[str]) -> int:
+    return common.run(work, parser(), words)
+
+
+def work(arguments: argparse.Namespace) -> int:
+    from ferspore.data.csv import DataError
+    from ferspore.verification.verify import NoCheckpointError
+
+    path = Path(arguments.ckpt)
+    for needed in (path, *([Path(arguments.csv)] if arguments.csv else [])):
+        if not needed.exists():
+            raise common.ToolError(f"{needed}: no such file")
+    if not (path.is_file() or path.is_dir()):
+        raise common.ToolError(f"{path}: neither a file nor a folder")
+    runtime.select_device("CPU")  # the judge is the same everywhere
+    try:
+        return verify(path, arguments)
+    except (DataError, NoCheckpointError, OSError) as error:
+        raise common.ToolError(error) from error
+
+
+def verify(path: Path, arguments: argparse.Namespace) -> int:
+    from ferspore.verification.verify import Verifier, format_report, format_table
+
+    verifier = Verifier(Path(arguments.csv) if arguments.csv else None)
+    paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    if path.is_dir():
+        reports = verifier.verify_folder(path)
+        print(format_table(reports, paint))
+    else:
+        reports = [verifier.verify(path)]
+        print(format_report(reports[0], paint))
+    if arguments.json:
+        values = [report.to_dict() for report in reports]
+        common.write_json(arguments.json, values if path.is_dir() else values[0])
+    return 0 if all(report.sound for report in reports) else 1

@@ -1,0 +1,93 @@
+"""Judged faces -> pictures of single faces, tiles for grids, figures of the scores."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ferspore.evaluation.calibration import reliability
+from ferspore.evaluation.judged import Judged
+from ferspore.evaluation.samples import Choice, choose_correct
+from ferspore.labels import EMOTIONS
+from ferspore.pictures import figures
+from ferspore.pictures.figures import RIGHT, WRONG, Tile
+
+
+def write_samples(
+    folder: Path, kind: str, chosen: np.ndarray, judged: Judged, lead: str = ""
+) -> None:
+    """Write ``<kind>_sample_<n>.png`` for each chosen face, n from 1: it and its probabilities.
+
+    Those of an earlier call, perhaps with another checkpoint, are deleted first.
+    chosen: indices into the split. lead: what their titles begin with.
+
+    Raises:
+        OSError: the folder or a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if re.fullmatch(rf"{kind}_sample_\d+\.png", old.name):
+            old.unlink()
+    for number, index in enumerate(chosen, 1):
+        figure = figures.face_beside_bars(
+            judged.faces.images[index],
+            judged.probabilities[index],
+            int(judged.faces.labels[index]),
+            f"{lead}{kind} sample {number}: face {index + 1:,} of {judged.usage}",
+        )
+        figures.save(figure, folder / f"{kind}_sample_{number}.png")
+
+
+def correct_rows(choices: dict[str, Choice], judged: Judged) -> list[tuple[str, list[Tile]]]:
+    """A row of correctly classified faces for each emotion."""
+    rows = []
+    for emotion in EMOTIONS:
+        choice = choices[emotion]
+        confidences = judged.probabilities[choice.chosen].max(axis=1)
+        tiles = [
+            Tile(judged.faces.images[index], f"{emotion} {confidence:.2f}")
+            for index, confidence in zip(choice.chosen, confidences, strict=True)
+        ]
+        rows.append((f"{emotion} ({choice.correct:,} of {choice.shown:,} correct)", tiles))
+    return rows
+
+
+def mistakes_row(chosen: np.ndarray, judged: Judged) -> tuple[str, list[Tile]]:
+    """One row of misclassified faces, each over its true label and its prediction."""
+    tiles = []
+    for index in chosen:
+        row = judged.probabilities[index]
+        true, predicted = EMOTIONS[judged.faces.labels[index]], EMOTIONS[row.argmax()]
+        caption = f"true {true}\npredicted {predicted} {row.max():.2f}"
+        tiles.append(Tile(judged.faces.images[index], caption, WRONG))
+    wrong = judged.scores.count - int(judged.scores.confusion.trace())
+    return f"{wrong:,} of {judged.scores.count:,} faces are misclassified", tiles
+
+
+def pair_tiles(
+    pairs: dict[tuple[int, int], np.ndarray], judged: Judged
+) -> dict[tuple[int, int], Tile]:
+    """By (true, predicted) code: the first face of each pair, and on the diagonal the most
+    confident correct one."""
+    images = judged.faces.images
+    tiles = {pair: Tile(images[found[0]], "", WRONG) for pair, found in pairs.items()}
+    correct = choose_correct(judged.probabilities, judged.faces.labels, num_samples=1)
+    for code, choice in enumerate(correct.values()):
+        for index in choice.chosen:
+            tiles[code, code] = Tile(images[index], "", RIGHT)
+    return tiles
+
+
+def score_figures(judged: Judged) -> dict[str, Figure]:
+    """The figures "confusion", "per_class" and "calibration"."""
+    scores, usage = judged.scores, judged.usage
+    bins = reliability(judged.probabilities, judged.faces.labels)
+    accuracy = f"accuracy {scores.accuracy:.4f}"
+    return {
+        "confusion": figures.confusion_matrix(
+            scores.confusion, f"Confusion matrix on {usage}, {accuracy}"
+        ),
+        "per_class": figures.per_class(scores, f"Precision and recall on {usage}"),
+        "calibration": figures.reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
+    }

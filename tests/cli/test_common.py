@@ -1,0 +1,72 @@
+"""What the commands share: arguments, what is missing, exit codes."""
+
+import pytest
+
+from ferspore.cli import common, confusion
+from ferspore.data.csv import DataError
+from tests import runs
+from tests.cli.calls import words, work
+
+
+def test_bad_input_is_one_line_and_exit_code_2(trained, tmp_path):
+    (tmp_path / "bad.ckpt").write_bytes(b"not a checkpoint")
+    done = runs.call(
+        "--csv", trained / "data.csv", "--ckpt", "bad.ckpt", "--output", "out",
+        cwd=tmp_path, script="tools/plot_confusion.py",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("plot_confusion.py: bad.ckpt: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (("--ckpt", "missing.ckpt"), "missing.ckpt: no such file"),
+        (("--ckpt", "."), r"\.: is a folder, expected a .ckpt file"),
+        (("--csv", "missing.csv"), "missing.csv: no such file"),
+    ],
+)
+def test_what_is_missing_is_named(trained, tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        work(confusion, *words(trained, tmp_path / "out"), *changed)
+    assert isinstance(caught.value, common.ToolError | DataError)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_exit_codes(monkeypatch, capsys):
+    monkeypatch.setattr(common.runtime, "prepare", lambda verbose: [])  # MindSpore is loaded here
+
+    def code(error=None, result=None):
+        def work(_):
+            if error is not None:
+                raise error
+            return result
+
+        return common.run(work, common.parser(None), [])
+
+    assert code(common.ToolError("a: wrong")) == code(DataError("b: wrong")) == 2
+    assert code(PermissionError(13, "Permission denied", "out")) == 1
+    assert code() == 0 and code(result=1) == 1
+    assert all("wrong" in line or "denied" in line for line in capsys.readouterr().err.splitlines())
+
+
+def test_hyphens_become_underscores_in_names_only():
+    given = ["--save-dir", "a-b", "--set-x=c-d", "-v", "--", "--my-photo.jpg"]
+    expected = ["--save_dir", "a-b", "--set_x=c-d", "-v", "--", "--my-photo.jpg"]
+    assert common.with_underscores(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("tools/sweep.py", "python tools/sweep.py"),
+        ("/my runs/sweep.py", "python '/my runs/sweep.py'"),
+        ("ferspore sweep", "ferspore sweep"),
+    ],
+)
+def test_a_command_is_named_as_it_was_called(monkeypatch, name, command):
+    monkeypatch.setattr(common.sys, "argv", [name, "--set", "seed=1,2"])
+    assert common.as_called() == command

@@ -1,0 +1,114 @@
+"""`ferspore` finds each command; help is cheap; without MindSpore there is one clear line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import ferspore
+from ferspore.cli import main
+from tests import runs
+
+SRC = str(runs.ROOT / "src")
+def python(*words: object, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SRC, **environment},
+        timeout=60,
+    )
+
+
+def test_help_lists_the_commands_and_imports_none():
+    code = """if True:
+        import sys
+        from ferspore.cli import main
+        assert not any(f"ferspore.cli.{name}" in sys.modules for name in main.COMMANDS)
+        main.main(["--help"])
+    """
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("usage: ferspore ")
+    for name, text in main.COMMANDS.items():
+        assert any(line.split() == [name, *text.split()] for line in lines)
+
+
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_help_of_a_command_imports_nothing_heavy(command):
+    code = f"""if True:
+        import sys
+        from ferspore.cli.main import main
+        try:
+            main(["{command}", "--help"])
+        finally:
+            heavy = {{"mindspore", "matplotlib", "pandas", "cv2", "PIL"}} & sys.modules.keys()
+            assert not heavy, heavy
+    """
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: ferspore {command} ")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"ferspore {ferspore.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["list", "--no-such"], "ferspore list: error: unrecognized arguments: --no_such"),
+        (["verify", "--ckpt", "no.ckpt"], "ferspore verify: no.ckpt: no such file"),
+    ],
+)
+def test_misuse_is_told_under_the_command_s_name(words, message):
+    done = python("-m", "ferspore", *words)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+SCRIPTS = {
+    "src/evaluate.py": "evaluate",
+    "verify_model.py": "verify",
+    "tools/generate_correct_samples.py": "samples",
+    "tools/generate_wrong_samples.py": "mistakes",
+    "tools/plot_confusion.py": "confusion",
+    "tools/plot_history.py": "history",
+    "tools/explain.py": "explain",
+    "tools/predict.py": "predict",
+    "tools/report.py": "report",
+    "tools/compare_checkpoints.py": "compare",
+    "tools/sweep.py": "sweep",
+    "tools/list_runs.py": "list",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_script_is_its_command(script):
+    by_script = python(runs.ROOT / script, "--help", COLUMNS="80")
+    by_command = python("-m", "ferspore", SCRIPTS[script], "--help", COLUMNS="80")
+    name = script.rpartition("/")[2]
+    assert by_script.stdout.startswith(f"usage: {name} ")
+    about = by_command.stdout.partition("\n\n")[2]
+    assert about and by_script.stdout.endswith(about)
+
+
+def test_without_mindspore_there_is_one_line():
+    # -S: without the packages that are installed in this Python
+    words = ["--csv", "x", "--ckpt", "y"]
+    for called, name in (
+        ([runs.ROOT / "src/evaluate.py"], f"python {runs.ROOT / 'src/evaluate.py'}"),
+        (["-m", "ferspore", "evaluate"], "ferspore evaluate"),
+    ):
+        done = python("-S", *called, *words)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert f"MindSpore is not installed in this Python ({sys.executable})" in done.stderr
+        assert f"then .venv/bin/{name} ..." in done.stderr
