@@ -14,7 +14,7 @@ import numpy as np
 
 from ferspore import runtime
 from ferspore.data.csv import load_csv
-from ferspore.pictures import figures
+from ferspore.pictures import style
 
 MOST_FACES = 50  # of an emotion, or of those that are named
 
@@ -63,7 +63,7 @@ def work(arguments: argparse.Namespace) -> None:
         raise common.ToolError(f"{arguments.ckpt}: {error}") from error
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
-    figures.save(figure, output / "grad_cam.png")
+    style.save(figure, output / "grad_cam.png")
     for name, rows in groups.items():
         print(f"{name}: {len(rows)} drawn")
     print(f"-> {output / 'grad_cam.png'}")

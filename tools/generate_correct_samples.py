@@ -13,8 +13,8 @@ import common
 from ferspore import runtime
 from ferspore.evaluation.samples import SELECTIONS, Choice, choose_correct
 from ferspore.labels import EMOTIONS
-from ferspore.pictures import figures
-from ferspore.pictures.figures import Tile
+from ferspore.pictures import faces, style
+from ferspore.pictures.faces import Tile
 
 ORDERS = {"confident": "the most confident", "random": "at random", "hardest": "the hardest"}
 SAMPLE = re.compile(r"correct_sample_\d+\.png")
@@ -62,7 +62,7 @@ def work(arguments: argparse.Namespace) -> None:
         write_samples(output / emotion, emotion, choice, judged)
         print(told(emotion, choice, arguments))
     title = f"Correctly classified faces of {judged.usage}: {ORDERS[arguments.select]}"
-    figures.save(figures.grid(grid_rows(choices, judged), title), output / "grid.png")
+    style.save(faces.grid(grid_rows(choices, judged), title), output / "grid.png")
     print(f"-> {output / 'grid.png'}")
 
 
@@ -72,13 +72,13 @@ def write_samples(folder: Path, emotion: str, choice: Choice, judged: common.Jud
         if SAMPLE.fullmatch(old.name):
             old.unlink()
     for number, index in enumerate(choice.chosen, 1):
-        figure = figures.face_beside_bars(
+        figure = faces.face_beside_bars(
             judged.faces.images[index],
             judged.probabilities[index],
             int(judged.faces.labels[index]),
             f"{emotion}, correct sample {number}: face {index + 1:,} of {judged.usage}",
         )
-        figures.save(figure, folder / f"correct_sample_{number}.png")
+        style.save(figure, folder / f"correct_sample_{number}.png")
 
 
 def told(emotion: str, choice: Choice, arguments: argparse.Namespace) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from ferspore import runtime
 from ferspore.evaluation.samples import by_pair, choose_correct, confident_mistakes, predictions
 from ferspore.labels import EMOTIONS
-from ferspore.pictures import figures
-from ferspore.pictures.figures import RIGHT, WRONG, Tile
+from ferspore.pictures import faces, style
+from ferspore.pictures.faces import Tile
+from ferspore.pictures.style import RIGHT, WRONG
 
 SAMPLE = re.compile(r"wrong_sample_\d+\.png")
 LISTED_PAIRS = 5
@@ -37,12 +38,12 @@ def work(arguments: argparse.Namespace) -> None:
     chosen = mistakes[: arguments.num_samples]
     output = Path(arguments.output)
     write_samples(output, chosen, judged)
-    grid = figures.grid([grid_row(chosen, judged)], f"Most confident mistakes on {judged.usage}")
-    figures.save(grid, output / "grid.png")
+    grid = faces.grid([grid_row(chosen, judged)], f"Most confident mistakes on {judged.usage}")
+    style.save(grid, output / "grid.png")
     pairs = by_pair(mistakes, judged.faces.labels, predictions(judged.probabilities))
     title = f"The most confident face of each pair of emotions in {judged.usage}"
-    matrix = figures.face_matrix(pair_tiles(pairs, judged), judged.scores.confusion, title)
-    figures.save(matrix, output / "pairs.png")
+    matrix = faces.face_matrix(pair_tiles(pairs, judged), judged.scores.confusion, title)
+    style.save(matrix, output / "pairs.png")
     print(f"{len(chosen)} drawn, {len(mistakes)} of {len(judged.faces)} faces are misclassified")
     for (true, predicted), found in list(pairs.items())[:LISTED_PAIRS]:
         print(f"  {EMOTIONS[true]} -> {EMOTIONS[predicted]}: {len(found)}")
@@ -55,13 +56,13 @@ def write_samples(folder: Path, chosen: np.ndarray, judged: common.Judged) -> No
         if SAMPLE.fullmatch(old.name):
             old.unlink()
     for number, index in enumerate(chosen, 1):
-        figure = figures.face_beside_bars(
+        figure = faces.face_beside_bars(
             judged.faces.images[index],
             judged.probabilities[index],
             int(judged.faces.labels[index]),
             f"wrong sample {number}: face {index + 1:,} of {judged.usage}",
         )
-        figures.save(figure, folder / f"wrong_sample_{number}.png")
+        style.save(figure, folder / f"wrong_sample_{number}.png")
 
 
 def grid_row(chosen: np.ndarray, judged: common.Judged) -> tuple[str, list[Tile]]:

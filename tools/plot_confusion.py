@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from ferspore import runtime
 from ferspore.evaluation.calibration import reliability
 from ferspore.evaluation.scores import format_per_class
-from ferspore.pictures import figures
+from ferspore.pictures import style
+from ferspore.pictures.scores import confusion_matrix, per_class, reliability_diagram
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +29,7 @@ def work(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     for name, figure in score_figures(judged).items():
-        figures.save(figure, output / f"{name}.png")
+        style.save(figure, output / f"{name}.png")
         print(f"-> {output / name}.png")
     error = reliability(judged.probabilities, judged.faces.labels).expected_calibration_error
     print(f"{judged.usage}: accuracy {judged.scores.accuracy:.4f}, ", end="")
@@ -42,11 +43,9 @@ def score_figures(judged: common.Judged) -> dict[str, Figure]:
     bins = reliability(judged.probabilities, judged.faces.labels)
     accuracy = f"accuracy {scores.accuracy:.4f}"
     return {
-        "confusion": figures.confusion_matrix(
-            scores.confusion, f"Confusion matrix on {usage}, {accuracy}"
-        ),
-        "per_class": figures.per_class(scores, f"Precision and recall on {usage}"),
-        "calibration": figures.reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
+        "confusion": confusion_matrix(scores.confusion, f"Confusion matrix on {usage}, {accuracy}"),
+        "per_class": per_class(scores, f"Precision, recall and F1 on {usage}"),
+        "calibration": reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import common
 
 from ferspore import runtime
-from ferspore.pictures import figures
+from ferspore.pictures import curves, style
 from ferspore.run.history import History, HistoryError, read_history
 
 
@@ -22,9 +22,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    if len(arguments.runs) > len(figures.SERIES):
+    if len(arguments.runs) > len(style.SERIES):
         raise common.ToolError(
-            f"received {len(arguments.runs)} runs, expected at most {len(figures.SERIES)}: more "
+            f"received {len(arguments.runs)} runs, expected at most {len(style.SERIES)}: more "
             "lines cannot be told apart"
         )
     try:
@@ -36,7 +36,7 @@ def work(arguments: argparse.Namespace) -> None:
     title = "Training of " + (
         histories[0].name if len(histories) == 1 else f"{len(histories)} runs"
     )
-    figures.save(figures.history_curves(histories, title), output)
+    style.save(curves.history_curves(histories, title), output)
     print(f"-> {output}")
 
 

@@ -19,7 +19,7 @@ from ferspore.config.schema import Config, ConfigError
 from ferspore.config.yaml_text import config_yaml
 from ferspore.evaluation.samples import choose_correct, confident_mistakes
 from ferspore.evaluation.scores import macro_average
-from ferspore.pictures import figures
+from ferspore.pictures import curves, faces, style
 from ferspore.pictures import page as report
 from ferspore.run.history import History, HistoryError
 
@@ -43,10 +43,10 @@ def work(arguments: argparse.Namespace) -> None:
     name = folder.resolve().name
     config, history = read_run(folder)
     rows, lead = result_of(folder, config, history)
-    curves = figures.png(figures.history_curves([history], f"Training of {name}"))
+    drawn = style.png(curves.history_curves([history], f"Training of {name}"))
     sections = [
         ("Result", report.facts(rows)),
-        ("Curves", report.picture(curves, "loss, accuracy and learning rate over epochs")),
+        ("Curves", report.picture(drawn, "loss, accuracy and learning rate over epochs")),
     ]
     if arguments.csv:
         sections += face_sections(folder, config, arguments)
@@ -118,7 +118,7 @@ def face_sections(
 
     usage = config.data.val_usage
     judged = common.judge(arguments.csv, str(folder / BEST), usage, arguments)
-    drawn = {name: figures.png(figure) for name, figure in score_figures(judged).items()}
+    drawn = {name: style.png(figure) for name, figure in score_figures(judged).items()}
     return [
         (
             f"Scores on {usage}",
@@ -161,13 +161,11 @@ def sample_sections(judged: common.Judged) -> list[tuple[str, str]]:
     return [
         (
             "Correct faces",
-            report.picture(figures.png(figures.grid(correct, right_title)), right_title),
+            report.picture(style.png(faces.grid(correct, right_title)), right_title),
         ),
         (
             "Mistakes",
-            report.picture(
-                figures.png(figures.grid([wrong], wrong_title, FACES_A_ROW)), wrong_title
-            ),
+            report.picture(style.png(faces.grid([wrong], wrong_title, FACES_A_ROW)), wrong_title),
         ),
     ]
 

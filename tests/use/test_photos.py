@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from ferspore.data.practice import draw_faces
-from ferspore.pictures.figures import BLUE
+from ferspore.pictures.style import BLUE
 from ferspore.use.photos import (
     SHOWN_SIDES,
     DetectorError,

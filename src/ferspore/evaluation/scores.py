@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ferspore.labels import EMOTIONS
-from ferspore.tables import aligned
+from ferspore.tables import accuracy_text, aligned
 
 
 @dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
@@ -58,6 +58,21 @@ def macro_average(scores: Scores) -> dict[str, float]:
     return {**means, "support": scores.count}
 
 
+def defined_ratios(scores: Scores) -> dict[str, dict[str, float | None]]:
+    """Precision, recall and f1 of each emotion; None for a ratio without cases.
+
+    Precision has none where no face is predicted as the emotion, recall where no face shows it.
+    """
+    ratios = {}
+    for (emotion, row), predicted in zip(
+        scores.per_class.items(), scores.confusion.sum(axis=0), strict=True
+    ):
+        shown = row["support"]
+        cases = {"precision": predicted, "recall": shown, "f1": predicted + shown}
+        ratios[emotion] = {key: row[key] if count else None for key, count in cases.items()}
+    return ratios
+
+
 def to_dict(scores: Scores) -> dict:
     """Return the fields as JSON takes them: nested lists, and None for a loss not finite."""
     loss = scores.loss if math.isfinite(scores.loss) else None
@@ -75,11 +90,16 @@ def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) ->
 
 
 def format_per_class(scores: Scores) -> str:
-    """Return a text table of precision, recall, F1 and support, an emotion a line, then means."""
+    """A text table of precision, recall, F1 and support, an emotion a line, then their means.
+
+    A ratio without cases is "-"; the means count it as 0.
+    """
     rows = [["emotion", "precision", "recall", "F1", "support"]]
-    for name, row in [*scores.per_class.items(), ("macro average", macro_average(scores))]:
-        ratios = [f"{row[key]:.4f}" for key in ("precision", "recall", "f1")]
-        rows.append([name, *ratios, str(row["support"])])
+    means = macro_average(scores)
+    for name, row in [*defined_ratios(scores).items(), ("macro average", means)]:
+        support = scores.per_class.get(name, means)["support"]
+        ratios = [accuracy_text(row[key]) for key in ("precision", "recall", "f1")]
+        rows.append([name, *ratios, str(support)])
     return aligned(rows)
 
 

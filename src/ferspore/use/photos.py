@@ -15,7 +15,7 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ferspore.labels import FACE_SIZE
-from ferspore.pictures.figures import BLUE
+from ferspore.pictures.style import BLUE
 
 CASCADE = "haarcascade_frontalface_default.xml"
 # A crop's side over the detected box's: FER2013's frame is 1.05 times what the cascade finds on
