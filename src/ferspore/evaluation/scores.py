@@ -12,7 +12,7 @@ from ferspore.tables import accuracy_text, aligned
 
 @dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
 class Scores:
-    """How well `count` faces were classified; accuracies are fractions in 0..1."""
+    """How well ``count`` faces were classified; all ratios are fractions in 0..1."""
 
     accuracy: float
     loss: float  # mean cross-entropy in nats, without label smoothing
@@ -25,7 +25,7 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     """Score float logits (N, 7) against integer labels (N,) in 0..6.
 
     A ratio without cases (an emotion never shown, or never predicted) is 0.0. A row of logits
-    with a NaN predicts nothing: it counts as wrong, in `count` and in its emotion's support, and
+    with a NaN predicts nothing: it counts as wrong, in ``count`` and in its emotion's support, and
     has no cell in the confusion matrix. Logits that are not finite may make the loss NaN or inf.
     Raises ValueError for no faces, shapes that do not fit, or labels outside 0..6.
     """
@@ -45,12 +45,12 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits (N, 7) into float64 probabilities (N, 7); each finite row sums to 1."""
+    """Logits (N, 7) -> probabilities float64 (N, 7); each finite row sums to 1."""
     return np.exp(_log_softmax(logits))
 
 
 def macro_average(scores: Scores) -> dict[str, float]:
-    """Return precision, recall and f1 as plain means over the seven emotions, and the count."""
+    """Precision, recall and f1 as plain means over the seven emotions, and the count."""
     means = {
         name: sum(row[name] for row in scores.per_class.values()) / len(scores.per_class)
         for name in ("precision", "recall", "f1")
@@ -74,13 +74,13 @@ def defined_ratios(scores: Scores) -> dict[str, dict[str, float | None]]:
 
 
 def to_dict(scores: Scores) -> dict:
-    """Return the fields as JSON takes them: nested lists, and None for a loss not finite."""
+    """The fields as JSON takes them: nested lists, and None for a loss that is not finite."""
     loss = scores.loss if math.isfinite(scores.loss) else None
     return {**asdict(scores), "loss": loss, "confusion": scores.confusion.tolist()}
 
 
 def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) -> str:
-    """Return a text table of counts: true emotions down, predicted ones across, row totals."""
+    """A text table of counts: true emotions down, predicted ones across, row totals."""
     rows = [["true \\ predicted", *labels, "total"]]
     rows += [
         [label, *map(str, counts), str(sum(counts))]
