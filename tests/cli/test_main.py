@@ -11,6 +11,8 @@ from ferspore.cli import main
 from tests import runs
 
 SRC = str(runs.ROOT / "src")
+
+
 def python(*words: object, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *map(str, words)],

@@ -9,8 +9,9 @@ from ferspore.evaluation.judged import judged as judged_split
 from ferspore.evaluation.samples import by_pair, confident_mistakes
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS
-from ferspore.pictures import figures
+from ferspore.pictures.faces import face_beside_bars
 from ferspore.pictures.judged import pair_tiles
+from ferspore.pictures.style import png
 from tests import runs
 from tests.cli.calls import words, work
 
@@ -40,10 +41,8 @@ def test_correct_samples_show_exactly_the_correct_faces(trained, judged, tmp_pat
         for number, (index, picture) in enumerate(zip(right, pictures, strict=False), 1):
             assert picture.name == f"correct_sample_{number}.png"
             title = f"{emotion}, correct sample {number}: face {index + 1} of PublicTest"
-            expected = figures.face_beside_bars(
-                faces.images[index], probabilities[index], code, title
-            )
-            assert picture.read_bytes() == figures.png(expected)
+            expected = face_beside_bars(faces.images[index], probabilities[index], code, title)
+            assert picture.read_bytes() == png(expected)
         line = next(line for line in done.stdout.splitlines() if line.startswith(f"{emotion}:"))
         assert f"{len(right)} of {(faces.labels == code).sum()} faces" in line
         assert line.startswith(f"{emotion}: none") == (not right)
@@ -56,8 +55,10 @@ def test_correct_samples_show_exactly_the_correct_faces(trained, judged, tmp_pat
 @pytest.mark.parametrize("select", ["confident", "random", "hardest"])
 def test_grid_holds_only_correct_faces(trained, judged, tmp_path, monkeypatch, select):
     drawn = {}
-    monkeypatch.setattr(figures, "grid", lambda rows, title: drawn.update(rows=rows) or title)
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(
+        "ferspore.pictures.faces.grid", lambda rows, title: drawn.update(rows=rows) or title
+    )
+    monkeypatch.setattr("ferspore.pictures.style.save", lambda figure, path: None)
     arguments = words(trained, tmp_path, "--select", select, "--num_samples", "50", "--seed", "4")
     work(samples, *arguments)
     evaluator, _ = load_evaluator(trained / "run" / "best_model.ckpt")
@@ -99,8 +100,8 @@ def test_wrong_samples_are_the_most_confident_mistakes(trained, judged, tmp_path
     for number, index in enumerate(wrong[:3], 1):
         title = f"wrong sample {number}: face {index + 1} of PublicTest"
         truth = int(faces.labels[index])
-        expected = figures.face_beside_bars(faces.images[index], probabilities[index], truth, title)
-        assert (tmp_path / f"wrong_sample_{number}.png").read_bytes() == figures.png(expected)
+        expected = face_beside_bars(faces.images[index], probabilities[index], truth, title)
+        assert (tmp_path / f"wrong_sample_{number}.png").read_bytes() == png(expected)
     assert f"3 drawn, {len(wrong)} of {len(faces)} faces" in capsys.readouterr().out
 
 

@@ -71,14 +71,16 @@ def test_a_mid_epoch_snapshot_counts_the_seconds_of_its_epoch(two):
     assert read_candidate(path).seconds == pytest.approx(expected)
 
 
-def test_a_moved_model_has_no_time_and_without_a_sidecar_no_configuration(two, tmp_path):
+def test_a_moved_model_is_known_by_its_sidecar_and_without_it_by_its_file(two, tmp_path):
     for name in ("best_model.ckpt", "best_model.json"):
         shutil.copy(two[1] / name, tmp_path)
     moved = read_candidate(tmp_path)
-    assert moved.seconds is None and moved.config is not None
+    there = read_candidate(two[1])
+    assert (moved.seconds, moved.config) == (there.seconds, there.config)
+    assert moved.seconds is not None and moved.config is not None
     (tmp_path / "best_model.json").unlink()
     bare = read_candidate(tmp_path / "best_model.ckpt")
-    assert (bare.kind, bare.config, bare.created) == ("unknown", None, None)
+    assert (bare.kind, bare.config, bare.created, bare.seconds) == ("unknown", None, None, None)
     assert bare.best_accuracy == moved.best_accuracy and bare.epoch == moved.epoch
     assert compare.config_differences(bare, moved) is None
     assert compare.weight_differences(bare.weights, moved.weights).largest[0][1] == 0

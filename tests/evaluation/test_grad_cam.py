@@ -19,7 +19,7 @@ from ferspore.evaluation.grad_cam import (
 )
 from ferspore.labels import EMOTIONS
 from ferspore.network.resnet import Architecture
-from ferspore.pictures import figures
+from ferspore.pictures import style
 from ferspore.run.ckpt import UnsoundError
 from tests import runs
 from tests.runs import save_weights
@@ -194,7 +194,7 @@ def test_the_grid_tells_prediction_confidence_and_truth(evaluator, faces):
     own = heat_maps(evaluator, faces.images[rows], logits[rows].argmax(1))
     assert (drawn[3] == overlay(faces.images[11], own[1])).all()
     again = draw_explanations(evaluator, faces, {"these": np.array(rows)}, "Two faces")
-    assert figures.png(figure) == figures.png(again)
+    assert style.png(figure) == style.png(again)
 
 
 def test_a_network_without_finite_answers_is_refused(faces):

@@ -6,6 +6,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from ferspore.evaluation.scores import (
+    defined_ratios,
     format_confusion,
     format_per_class,
     macro_average,
@@ -140,6 +141,15 @@ def test_refuses_what_cannot_be_scored(logits, labels, message):
         score(logits, labels)
 
 
+def test_a_ratio_without_cases_is_not_defined():
+    defined = defined_ratios(score(np.eye(7)[[ANGRY, ANGRY, FEAR]], [ANGRY, DISGUST, ANGRY]))
+    assert tuple(defined) == EMOTIONS
+    assert defined["angry"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert defined["disgust"] == {"precision": None, "recall": 0.0, "f1": 0.0}
+    assert defined["fear"] == {"precision": 0.0, "recall": None, "f1": 0.0}
+    assert defined["sad"] == {"precision": None, "recall": None, "f1": None}
+
+
 def test_to_dict_survives_strict_json():
     scores = score(*four_faces())
     fields = to_dict(scores)
@@ -182,6 +192,8 @@ def test_format_per_class_prints_fractions_with_4_digits_and_a_macro_row():
     assert lines[0].split() == ["emotion", "precision", "recall", "F1", "support"]
     assert lines[1].split() == ["angry", "1.0000", "0.5000", "0.6667", "2"]
     assert [line.split()[0] for line in lines[1:8]] == list(EMOTIONS)
+    assert lines[3].split() == ["fear", "0.0000", "0.0000", "0.0000", "1"]
+    assert lines[4].split() == ["happy", "-", "-", "-", "0"]
     # 1.5 / 7, 1.5 / 7, (4 / 3) / 7
     assert lines[8].split() == ["macro", "average", "0.2143", "0.2143", "0.1905", "4"]
     assert len(lines) == 9

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from ferspore.pictures.figures import BLUE
+from ferspore.pictures.style import BLUE
 from ferspore.use.annotation import SHOWN_SIDES, annotate
 from ferspore.use.faces import Square
 

@@ -43,23 +43,24 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def compare_all(arguments: argparse.Namespace) -> None:
-    from ferspore.evaluation import comparison
+    from ferspore.evaluation import comparison_text as text
+    from ferspore.evaluation.comparison import read_candidate
 
-    candidates = [comparison.read_candidate(Path(word)) for word in arguments.checkpoints]
+    candidates = [read_candidate(Path(word)) for word in arguments.checkpoints]
     first, others = candidates[0], candidates[1:]
     faces = on_the_same_faces(candidates, arguments) if arguments.csv else [None] * len(others)
     pairs = list(zip(others, faces, strict=True))
     if arguments.json:
         content = {
-            "checkpoints": [comparison.candidate_dict(candidate) for candidate in candidates],
-            "comparisons": [comparison.to_dict(first, b, f, arguments.usage) for b, f in pairs],
+            "checkpoints": [text.candidate_dict(candidate) for candidate in candidates],
+            "comparisons": [text.to_dict(first, b, f, arguments.usage) for b, f in pairs],
         }
         common.write_json(arguments.json, content)
-    print(comparison.format_candidates(candidates))
+    print(text.format_candidates(candidates))
     for i, (other, found) in enumerate(pairs, 1):
-        names = (comparison.letter(0), comparison.letter(i))
+        names = (text.letter(0), text.letter(i))
         print(f"\n{names[0]} and {names[1]}\n")
-        print(comparison.format_comparison(first, other, found, names, arguments.usage))
+        print(text.format_comparison(first, other, found, names, arguments.usage))
 
 
 def on_the_same_faces(

@@ -23,14 +23,14 @@ def main(words: list[str]) -> int:
 def work(arguments: argparse.Namespace) -> None:
     from ferspore.evaluation.calibration import reliability
     from ferspore.evaluation.scores import format_per_class
-    from ferspore.pictures import figures
+    from ferspore.pictures import style
     from ferspore.pictures.judged import score_figures
 
     judged = common.judge(arguments.csv, arguments.ckpt, arguments.usage, arguments)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     for name, figure in score_figures(judged).items():
-        figures.save(figure, output / f"{name}.png")
+        style.save(figure, output / f"{name}.png")
         print(f"-> {output / name}.png")
     error = reliability(judged.probabilities, judged.faces.labels).expected_calibration_error
     print(f"{judged.usage}: accuracy {judged.scores.accuracy:.4f}, ", end="")

@@ -55,7 +55,7 @@ def main(words: list[str]) -> int:
 
 def work(arguments: argparse.Namespace) -> None:
     from ferspore.evaluation.grad_cam import draw_explanations
-    from ferspore.pictures import figures
+    from ferspore.pictures import style
     from ferspore.run.ckpt import UnsoundError
 
     evaluator = common.load_network(arguments.ckpt, arguments.device_target)
@@ -68,7 +68,7 @@ def work(arguments: argparse.Namespace) -> None:
         raise common.ToolError(f"{arguments.ckpt}: {error}") from error
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
-    figures.save(figure, output / "grad_cam.png")
+    style.save(figure, output / "grad_cam.png")
     for name, rows in groups.items():
         print(f"{name}: {len(rows)} drawn")
     print(f"-> {output / 'grad_cam.png'}")

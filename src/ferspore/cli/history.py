@@ -21,12 +21,12 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.pictures import figures
+    from ferspore.pictures import curves, style
     from ferspore.run.history import HistoryError, history_of
 
-    if len(arguments.runs) > len(figures.SERIES):
+    if len(arguments.runs) > len(style.SERIES):
         raise common.ToolError(
-            f"received {len(arguments.runs)} runs, expected at most {len(figures.SERIES)}: more "
+            f"received {len(arguments.runs)} runs, expected at most {len(style.SERIES)}: more "
             "lines cannot be told apart"
         )
     try:
@@ -36,5 +36,5 @@ def work(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     title = histories[0].name if len(histories) == 1 else f"{len(histories)} runs"
-    figures.save(figures.history_curves(histories, f"Training of {title}"), output)
+    style.save(curves.history_curves(histories, f"Training of {title}"), output)
     print(f"-> {output}")

@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
 
 def work(arguments: argparse.Namespace) -> None:
     from ferspore.evaluation.samples import by_pair, confident_mistakes, predictions
-    from ferspore.pictures import figures
+    from ferspore.pictures import faces, style
     from ferspore.pictures.judged import mistakes_row, pair_tiles, write_samples
 
     judged = common.judge(arguments.csv, arguments.ckpt, arguments.usage, arguments)
@@ -37,11 +37,11 @@ def work(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     write_samples(output, "wrong", chosen, judged)
     title = f"Most confident mistakes on {judged.usage}"
-    figures.save(figures.grid([mistakes_row(chosen, judged)], title), output / "grid.png")
+    style.save(faces.grid([mistakes_row(chosen, judged)], title), output / "grid.png")
     pairs = by_pair(mistakes, judged.faces.labels, predictions(judged.probabilities))
     title = f"The most confident face of each pair of emotions in {judged.usage}"
-    matrix = figures.face_matrix(pair_tiles(pairs, judged), judged.scores.confusion, title)
-    figures.save(matrix, output / "pairs.png")
+    matrix = faces.face_matrix(pair_tiles(pairs, judged), judged.scores.confusion, title)
+    style.save(matrix, output / "pairs.png")
     print(f"{len(chosen)} drawn, {len(mistakes)} of {len(judged.faces)} faces are misclassified")
     for (true, predicted), found in list(pairs.items())[:LISTED_PAIRS]:
         print(f"  {EMOTIONS[true]} -> {EMOTIONS[predicted]}: {len(found)}")

@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
 
 def work(arguments: argparse.Namespace) -> None:
     from ferspore.evaluation.samples import choose_correct
-    from ferspore.pictures import figures
+    from ferspore.pictures import faces, style
     from ferspore.pictures.judged import correct_rows, write_samples
 
     judged = common.judge(arguments.csv, arguments.ckpt, arguments.usage, arguments)
@@ -65,7 +65,7 @@ def work(arguments: argparse.Namespace) -> None:
         write_samples(output / emotion, "correct", choice.chosen, judged, f"{emotion}, ")
         print(summary(emotion, choice, arguments))
     title = f"Correctly classified faces of {judged.usage}: {ORDERS[arguments.select]}"
-    figures.save(figures.grid(correct_rows(choices, judged), title), output / "grid.png")
+    style.save(faces.grid(correct_rows(choices, judged), title), output / "grid.png")
     print(f"-> {output / 'grid.png'}")
 
 

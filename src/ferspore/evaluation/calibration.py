@@ -1,7 +1,7 @@
 """Probabilities and labels -> how far confidence and accuracy agree, in numpy only.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 2 and equation 3:
-faces are put into bins of equal width by their confidence (the probability of the predicted
+faces are sorted into bins of equal width by their confidence (the probability of the predicted
 emotion); the expected calibration error is the mean distance between a bin's accuracy and its
 mean confidence, weighted by its faces.
 """
@@ -30,7 +30,7 @@ class Reliability:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Reliability:
-    """Sort faces into bins.
+    """Sort faces into bins by their confidence.
 
     probabilities: float (N, classes), each row sums to 1. labels: integers (N,).
     Raises ValueError for no faces, or probabilities that are not in 0..1.
@@ -49,10 +49,3 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
             confidence=np.bincount(place, confidence, bins) / count,
             accuracy=np.bincount(place, right, bins) / count,
         )
-
-
-def expected_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
-) -> float:
-    """The expected calibration error as a fraction in 0..1; see ``reliability``."""
-    return reliability(probabilities, labels, bins).expected_calibration_error

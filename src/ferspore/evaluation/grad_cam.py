@@ -16,7 +16,8 @@ from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import ResNet
-from ferspore.pictures.figures import RIGHT, WRONG, Tile, grid
+from ferspore.pictures.faces import Tile, grid
+from ferspore.pictures.style import RIGHT, WRONG
 from ferspore.run.ckpt import UnsoundError
 
 BATCH_SIZE = 32  # faces a pass; the maps do not depend on it

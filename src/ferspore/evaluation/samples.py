@@ -1,6 +1,6 @@
 """Probabilities and labels -> which faces to show, in numpy only.
 
-Probabilities are floats (N, 7) in the order of EMOTIONS, labels integers (N,); a face is named by
+Probabilities are floats (N, 7) in the order of EMOTIONS, labels integers (N,); a face is known by
 its index 0..N-1. A face with a NaN among its probabilities has no prediction: it is neither
 correct nor a mistake, and is never chosen.
 """
@@ -17,7 +17,9 @@ NO_PREDICTION = -1
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Faces of one emotion. chosen: int64 (n,), indices in the order in which they are shown;
+    """Faces of one emotion.
+
+    chosen: int64 (n,), indices in the order in which they are shown.
     correct, shown: how many of the emotion's faces are classified correctly, and how many it has.
     """
 
@@ -69,15 +71,19 @@ def _ordered(
 
 
 def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """All faces that are classified wrongly, int64 (n,), the most confident first."""
+    """All misclassified faces, int64 (n,), the most confident first."""
     predicted = predictions(probabilities)
     found = np.flatnonzero((predicted != labels) & (predicted != NO_PREDICTION))
     return found[np.argsort(-probabilities[found].max(axis=1), kind="stable")]
 
 
-def by_pair(indices: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> dict:
-    """``indices`` by (true, predicted) emotion code, int64 (n,) each in their order; only pairs
-    that occur, the most frequent first and in the order of the codes where they are as many."""
+def by_pair(
+    indices: np.ndarray, labels: np.ndarray, predicted: np.ndarray
+) -> dict[tuple[int, int], np.ndarray]:
+    """``indices`` by (true, predicted) emotion code, int64 (n,) each, in their given order.
+
+    Only pairs that occur, the most frequent first; ties are in the order of the codes.
+    """
     pairs: dict[tuple[int, int], list[int]] = {}
     for index in indices:
         pairs.setdefault((int(labels[index]), int(predicted[index])), []).append(index)

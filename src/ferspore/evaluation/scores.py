@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ferspore.labels import EMOTIONS
-from ferspore.tables import aligned
+from ferspore.tables import accuracy_text, aligned
 
 
 @dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
 class Scores:
-    """How well `count` faces were classified; accuracies are fractions in 0..1."""
+    """How well ``count`` faces were classified; all ratios are fractions in 0..1."""
 
     accuracy: float
     loss: float  # mean cross-entropy in nats, without label smoothing
@@ -25,7 +25,7 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
     """Score float logits (N, 7) against integer labels (N,) in 0..6.
 
     A ratio without cases (an emotion never shown, or never predicted) is 0.0. A row of logits
-    with a NaN predicts nothing: it counts as wrong, in `count` and in its emotion's support, and
+    with a NaN predicts nothing: it counts as wrong, in ``count`` and in its emotion's support, and
     has no cell in the confusion matrix. Logits that are not finite may make the loss NaN or inf.
     Raises ValueError for no faces, shapes that do not fit, or labels outside 0..6.
     """
@@ -45,12 +45,12 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits (N, 7) into float64 probabilities (N, 7); each finite row sums to 1."""
+    """Logits (N, 7) -> probabilities float64 (N, 7); each finite row sums to 1."""
     return np.exp(_log_softmax(logits))
 
 
 def macro_average(scores: Scores) -> dict[str, float]:
-    """Return precision, recall and f1 as plain means over the seven emotions, and the count."""
+    """Precision, recall and f1 as plain means over the seven emotions, and the count."""
     means = {
         name: sum(row[name] for row in scores.per_class.values()) / len(scores.per_class)
         for name in ("precision", "recall", "f1")
@@ -58,14 +58,29 @@ def macro_average(scores: Scores) -> dict[str, float]:
     return {**means, "support": scores.count}
 
 
+def defined_ratios(scores: Scores) -> dict[str, dict[str, float | None]]:
+    """Precision, recall and f1 of each emotion; None for a ratio without cases.
+
+    Precision has none where no face is predicted as the emotion, recall where no face shows it.
+    """
+    ratios = {}
+    for (emotion, row), predicted in zip(
+        scores.per_class.items(), scores.confusion.sum(axis=0), strict=True
+    ):
+        shown = row["support"]
+        cases = {"precision": predicted, "recall": shown, "f1": predicted + shown}
+        ratios[emotion] = {key: row[key] if count else None for key, count in cases.items()}
+    return ratios
+
+
 def to_dict(scores: Scores) -> dict:
-    """Return the fields as JSON takes them: nested lists, and None for a loss not finite."""
+    """The fields as JSON takes them: nested lists, and None for a loss that is not finite."""
     loss = scores.loss if math.isfinite(scores.loss) else None
     return {**asdict(scores), "loss": loss, "confusion": scores.confusion.tolist()}
 
 
 def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) -> str:
-    """Return a text table of counts: true emotions down, predicted ones across, row totals."""
+    """A text table of counts: true emotions down, predicted ones across, row totals."""
     rows = [["true \\ predicted", *labels, "total"]]
     rows += [
         [label, *map(str, counts), str(sum(counts))]
@@ -75,11 +90,16 @@ def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) ->
 
 
 def format_per_class(scores: Scores) -> str:
-    """Return a text table of precision, recall, F1 and support, an emotion a line, then means."""
+    """A text table of precision, recall, F1 and support, an emotion a line, then their means.
+
+    A ratio without cases is "-"; the means count it as 0.
+    """
     rows = [["emotion", "precision", "recall", "F1", "support"]]
-    for name, row in [*scores.per_class.items(), ("macro average", macro_average(scores))]:
-        ratios = [f"{row[key]:.4f}" for key in ("precision", "recall", "f1")]
-        rows.append([name, *ratios, str(row["support"])])
+    means = macro_average(scores)
+    for name, row in [*defined_ratios(scores).items(), ("macro average", means)]:
+        support = scores.per_class.get(name, means)["support"]
+        ratios = [accuracy_text(row[key]) for key in ("precision", "recall", "f1")]
+        rows.append([name, *ratios, str(support)])
     return aligned(rows)
 
 

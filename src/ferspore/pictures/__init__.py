@@ -1,1 +1,1 @@
-"""Arrays and histories -> figures and pages; never loads a model."""
+"""Arrays, scores and histories -> figures and pages; never loads a model."""

@@ -10,8 +10,9 @@ from ferspore.evaluation.calibration import reliability
 from ferspore.evaluation.judged import Judged
 from ferspore.evaluation.samples import Choice, choose_correct
 from ferspore.labels import EMOTIONS
-from ferspore.pictures import figures
-from ferspore.pictures.figures import RIGHT, WRONG, Tile
+from ferspore.pictures import faces, style
+from ferspore.pictures.faces import Tile
+from ferspore.pictures.style import RIGHT, WRONG
 
 
 def write_samples(
@@ -30,13 +31,13 @@ def write_samples(
         if re.fullmatch(rf"{kind}_sample_\d+\.png", old.name):
             old.unlink()
     for number, index in enumerate(chosen, 1):
-        figure = figures.face_beside_bars(
+        figure = faces.face_beside_bars(
             judged.faces.images[index],
             judged.probabilities[index],
             int(judged.faces.labels[index]),
             f"{lead}{kind} sample {number}: face {index + 1:,} of {judged.usage}",
         )
-        figures.save(figure, folder / f"{kind}_sample_{number}.png")
+        style.save(figure, folder / f"{kind}_sample_{number}.png")
 
 
 def correct_rows(choices: dict[str, Choice], judged: Judged) -> list[tuple[str, list[Tile]]]:
@@ -85,9 +86,9 @@ def score_figures(judged: Judged) -> dict[str, Figure]:
     bins = reliability(judged.probabilities, judged.faces.labels)
     accuracy = f"accuracy {scores.accuracy:.4f}"
     return {
-        "confusion": figures.confusion_matrix(
+        "confusion": scores.confusion_matrix(
             scores.confusion, f"Confusion matrix on {usage}, {accuracy}"
         ),
-        "per_class": figures.per_class(scores, f"Precision and recall on {usage}"),
-        "calibration": figures.reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
+        "per_class": scores.per_class(scores, f"Precision, recall and F1 on {usage}"),
+        "calibration": scores.reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
     }

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from ferspore.evaluation.judged import Judged
 from ferspore.evaluation.samples import choose_correct, confident_mistakes
-from ferspore.evaluation.scores import macro_average
-from ferspore.pictures import figures, page
+from ferspore.evaluation.scores import defined_ratios, macro_average
+from ferspore.pictures import curves, faces, page, style
 from ferspore.pictures.judged import correct_rows, mistakes_row, score_figures
 from ferspore.run.history import History
+from ferspore.tables import accuracy_text
 
 FACES_A_ROW = 3  # more would be too small on a phone
 MISTAKES = 9
@@ -27,10 +28,10 @@ def run_page(
     lead: the sentence at the top. facts: names and values. configuration: YAML.
     judged: the validation split by the best model; without it the page shows no faces.
     """
-    curves = figures.png(figures.history_curves([history], f"Training of {history.name}"))
+    drawn_curves = style.png(curves.history_curves([history], f"Training of {history.name}"))
     sections = [
         ("Result", page.facts(facts)),
-        ("Curves", page.picture(curves, "loss, accuracy and learning rate over epochs")),
+        ("Curves", page.picture(drawn_curves, "loss, accuracy and learning rate over epochs")),
         *(score_sections(judged) + sample_sections(judged) if judged is not None else []),
         ("Configuration", page.preformatted(configuration)),
     ]
@@ -38,12 +39,12 @@ def run_page(
 
 
 def score_sections(judged: Judged) -> list[Section]:
-    drawn = {name: figures.png(figure) for name, figure in score_figures(judged).items()}
+    drawn = {name: style.png(figure) for name, figure in score_figures(judged).items()}
     measured = page.paragraph(
         f"Measured again for this page: accuracy {judged.scores.accuracy:.4f}, "
         f"loss {judged.scores.loss:.4f}, {judged.scores.count:,} faces."
     )
-    per_class = page.picture(drawn["per_class"], "precision and recall of each emotion")
+    per_class = page.picture(drawn["per_class"], "precision, recall and F1 of each emotion")
     return [
         (f"Scores on {judged.usage}", measured + per_class_table(judged) + per_class),
         ("Confusion matrix", page.picture(drawn["confusion"], "confusion matrix")),
@@ -52,14 +53,16 @@ def score_sections(judged: Judged) -> list[Section]:
 
 
 def per_class_table(judged: Judged) -> str:
-    rows = [*judged.scores.per_class.items(), ("macro average", macro_average(judged.scores))]
+    means = macro_average(judged.scores)
+    counts = {**judged.scores.per_class, "macro average": means}
+    rows = [*defined_ratios(judged.scores).items(), ("macro average", means)]
     return page.numbers(
         ("emotion", "precision", "recall", "F1", "faces"),
         [
             (
                 name,
-                *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
-                f"{row['support']:,}",
+                *(accuracy_text(row[key]) for key in ("precision", "recall", "f1")),
+                f"{counts[name]['support']:,}",
             )
             for name, row in rows
         ],
@@ -78,6 +81,6 @@ def sample_sections(judged: Judged) -> list[Section]:
         "Mistakes": (f"Most confident mistakes on {judged.usage}", [mistakes_row(wrong, judged)]),
     }
     return [
-        (heading, page.picture(figures.png(figures.grid(rows, title, FACES_A_ROW)), title))
+        (heading, page.picture(style.png(faces.grid(rows, title, FACES_A_ROW)), title))
         for heading, (title, rows) in grids.items()
     ]

@@ -57,13 +57,13 @@ def finished_lines(decision: Decision | StagesDecision) -> list[str]:
 
 def end_lines(how: str, folder: Path, config: Config, progress: Progress) -> list[str]:
     """How the run ended, where everything is, and what comes next."""
-    best, usage = folder / BEST, config.data.val_usage
+    best, csv = folder / BEST, config.data.csv
     return [
         f"{how}: {_end(config, progress)}",
         f"  best model   {best}",
         f"  final model  {folder / FINAL}",
         f"  metrics      {folder / METRICS}",
-        f"to evaluate: python src/evaluate.py --csv {config.data.csv} --ckpt {best} --usage {usage}",
+        f"to evaluate: python src/evaluate.py --csv {csv} --ckpt {best}",
     ]
 
 

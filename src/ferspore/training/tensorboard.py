@@ -27,7 +27,9 @@ from ferspore import files
 from ferspore.data.csv import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
-from ferspore.pictures import figures
+from ferspore.pictures import style
+from ferspore.pictures.faces import Tile, grid
+from ferspore.pictures.scores import confusion_matrix
 from ferspore.run.progress import Progress
 
 PREFIX = "events.out.tfevents."  # TensorBoard looks for "tfevents" in a name
@@ -110,7 +112,7 @@ class EventLog(Callback):
             return []
         epoch = history[-1]["epoch"]
         said = f"epoch {epoch}, accuracy {scores.accuracy:.4f}"
-        matrix = figures.confusion_matrix(scores.confusion, f"Confusion matrix, {said}")
+        matrix = confusion_matrix(scores.confusion, f"Confusion matrix, {said}")
         grid = sample_grid(self.faces, self.logits(self.faces.images), f"Validation faces, {said}")
         return [image(tag, fig, epoch) for tag, fig in ((CONFUSION, matrix), (SAMPLES, grid))]
 
@@ -159,10 +161,10 @@ def curves(history: Sequence[Mapping[str, Any]], known: Iterable[Event]) -> Iter
                 yield Event(wall_time=moment, step=line["epoch"], summary=scalar(tag, line[key]))
 
 
-def image(tag: str, figure: figures.Figure, epoch: int) -> Event:
+def image(tag: str, figure: style.Figure, epoch: int) -> Event:
     width, height = figure.canvas.get_width_height()
     png = Summary.Image(
-        height=height, width=width, colorspace=4, encoded_image_string=figures.png(figure)
+        height=height, width=width, colorspace=4, encoded_image_string=style.png(figure)
     )
     summary = Summary(value=[Summary.Value(tag=tag, image=png)])
     return Event(wall_time=time.time(), step=epoch, summary=summary)
@@ -191,15 +193,15 @@ def some_of_each(faces: Faces) -> Faces:
     return Faces(faces.images[chosen], faces.labels[chosen])
 
 
-def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> figures.Figure:
+def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> style.Figure:
     """A row an emotion: the faces with what is predicted, in blue where it is right."""
-    rows: dict[int, list[figures.Tile]] = {code: [] for code in range(len(EMOTIONS))}
+    rows: dict[int, list[Tile]] = {code: [] for code in range(len(EMOTIONS))}
     for face, label, chances in zip(faces.images, faces.labels, softmax(logits), strict=True):
         found = int(chances.argmax())
-        colour = figures.RIGHT if found == label else figures.WRONG
+        colour = style.RIGHT if found == label else style.WRONG
         caption = f"{EMOTIONS[found]} {chances[found]:.2f}"
-        rows[int(label)].append(figures.Tile(face, caption, colour))
-    return figures.grid([(EMOTIONS[code], tiles) for code, tiles in rows.items()], title)
+        rows[int(label)].append(Tile(face, caption, colour))
+    return grid([(EMOTIONS[code], tiles) for code, tiles in rows.items()], title)
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from ferspore.pictures.figures import BLUE
+from ferspore.pictures.style import BLUE
 from ferspore.use.faces import Square
 
 SHOWN_SIDES = (480, 1600)  # pixels of the longer side of an annotated copy
