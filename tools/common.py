@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import numpy as np
 
 from ferspore import runtime
-from ferspore.data.csv import DataError, Faces, load_csv
+from ferspore.data.csv import DataError, load_csv
+from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, score, softmax
 from ferspore.labels import SPLITS
 

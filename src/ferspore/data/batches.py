@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ferspore.data.augment import augment, mixup
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.labels import EMOTIONS
 
 

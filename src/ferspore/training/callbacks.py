@@ -17,7 +17,7 @@ from mindspore.train import Callback, CheckpointConfig, ModelCheckpoint
 from tqdm import tqdm
 
 from ferspore import files
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import Scores
 from ferspore.files import WRITING

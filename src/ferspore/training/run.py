@@ -16,7 +16,8 @@ from ferspore.config.loading import LoadedConfig
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.yaml_text import config_yaml
 from ferspore.data.batches import Augmentation, Batches, EpochSource
-from ferspore.data.csv import Faces, FaceTable, load_csv
+from ferspore.data.csv import load_csv
+from ferspore.data.faces import Faces, FaceTable
 from ferspore.data.practice import practice_csv
 from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import Evaluator, weights_in
