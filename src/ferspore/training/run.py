@@ -15,7 +15,8 @@ from ferspore import files, runtime
 from ferspore.config.loading import LoadedConfig
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.yaml_text import config_yaml
-from ferspore.data.batches import Augmentation, Batches, EpochSource
+from ferspore.data.augment import Augmentation
+from ferspore.data.batches import Batches, EpochSource
 from ferspore.data.csv import load_csv
 from ferspore.data.faces import Faces, FaceTable
 from ferspore.data.practice import practice_csv
