@@ -76,8 +76,8 @@ def write_arrays(folder: Path, parsed: Parsed) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time write to a folder; the others wait.
 
-    The lock is on the folder itself, so that no file is left behind, and ends with its process.
-    Without it (a file system that has none) readers still see whole files or fail their checksums.
+    The lock is on the folder itself, so no file stays behind, and it ends with its process. On a
+    file system without locks writers may collide; the checksums then tell a reader.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

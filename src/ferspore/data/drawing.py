@@ -1,10 +1,11 @@
-"""Draws evenly lit grey faces from numbers: proportions, action units, tones and a pose.
+"""Draws evenly lit grey faces from proportions, action units, tones and a pose.
 
 A face is a list of filled polygons in a frame of its own (x right, y down, the head about 1.6 wide
 and 2 high, its centre at 0, 0). The polygons are drawn at four times the size on whole pixels and
-averaged down, so that the faces do not depend on a library's anti-aliasing.
+averaged down, so the faces do not depend on a library's anti-aliasing.
 
-The numbers come as namespaces with the names of `expressions`: columns (N,1), one row a face.
+Each argument is a namespace with the names of a table in expressions.py; its values are columns
+(N,1), one row per face.
 """
 
 from types import SimpleNamespace
@@ -88,7 +89,7 @@ def _outline(person, units) -> np.ndarray:
 
 
 def _head(person, units, tones, bald) -> list[Part]:
-    """Clothes, neck, the hair behind the head, ears and the head, from back to front."""
+    """Clothes, neck, hair behind the head, ears and head, from back to front."""
     shade = tones.skin * 0.85
     hair_width = person.head_width + person.hair_volume
     hair_height = person.crown + person.hair_volume - 0.1
@@ -183,7 +184,7 @@ def _nose(person, units, tones) -> list[Part]:
 
 
 def _creases(person, units, tones) -> list[Part]:
-    """Lines in the skin, as dark as the action unit that makes them is strong."""
+    """Lines in the skin; the stronger the action unit behind one, the darker it is."""
     t = np.linspace(0, 1, 7)
     bulge = t * (1 - t)
 
@@ -226,7 +227,7 @@ def _mouth(person, units, tones) -> list[Part]:
     lift = person.mouth_curve + 0.20 * units.lip_corner_puller - 0.18 * units.lip_corner_depressor
     uneven = 1 + 0.3 * person.lopsided * u
     meet = person.mouth_y - lift * uneven * (u**2 - 0.4) + 0.02 * units.lip_stretcher * u**2
-    # A stretched or raised lip opens the mouth evenly, else it opens in the middle.
+    # A stretched or raised lip opens the mouth evenly, otherwise it opens in the middle.
     square = np.clip(units.lip_stretcher + units.upper_lip_raiser, 0, 1)
     profile = 1 - (1 - square) * u**2 - square * u**6
     opening = np.maximum(0.16 * units.lips_part - 0.02, 0) + 0.32 * units.jaw_drop
@@ -277,7 +278,7 @@ def _paint(parts: list[Part], person, pose, background: np.ndarray) -> np.ndarra
 def _to_canvas(points: np.ndarray, person, pose) -> np.ndarray:
     """Points of the face's frame (N,P,2) -> whole pixels of the canvas, (N,2P) as x, y, x, ..."""
     x, y = points[..., 0], points[..., 1]
-    # A turned head moves its middle, which is nearer to the eye, and leaves its outline.
+    # Turning the head moves its middle, which is nearer to the viewer, but not its outline.
     nearness = np.clip(1 - (x / person.head_width) ** 2 - y**2, 0, 1)
     x, y = x + pose.yaw * nearness, y + pose.pitch * nearness
     cos, sin = np.cos(pose.roll), np.sin(pose.roll)

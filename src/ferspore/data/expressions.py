@@ -1,12 +1,10 @@
-"""What the practice faces are drawn from: the action units of each expression, and the ranges of
-everything else that differs from face to face.
+"""What practice faces are drawn from: (low, high) of everything that differs from face to face.
 
-What an expression does to a face is said in facial action units (AU), after Ekman and Friesen,
-*Facial Action Coding System* (1978), with the prototypes of their EMFACS (for instance
-happy = AU6 + AU12).
+Expressions are described by facial action units (AU), after Ekman and Friesen, *Facial Action
+Coding System* (1978), with the prototypes of their EMFACS (for instance happy = AU6 + AU12).
 """
 
-# Action units, 0 = at rest, 1 = the strongest that is drawn; each face draws its own value.
+# Action units: 0 is at rest, 1 the strongest that is drawn.
 AT_REST = {
     "inner_brow_raiser": (0.0, 0.12),  # AU1
     "outer_brow_raiser": (0.0, 0.12),  # AU2
@@ -123,7 +121,7 @@ TONES = {
     "cavity": (10, 50),
 }
 POSE = {
-    "scale": (22.5, 26.0),  # pixels a unit of the face's frame
+    "scale": (22.5, 26.0),  # pixels per unit of the face's frame
     "x": (-1.5, 1.5),  # pixels from the picture's centre
     "y": (-1.5, 1.5),
     "roll": (-0.10, 0.10),  # radians

@@ -10,7 +10,7 @@ import numpy as np
 class Faces:
     """Grey faces and their emotions.
 
-    images: uint8 (N, 48, 48), 0 is black.
+    images: uint8 (N, H, W), 0 is black; 48x48 as they come from a file.
     labels: uint8 (N,), an index into `EMOTIONS`.
     """
 

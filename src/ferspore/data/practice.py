@@ -28,7 +28,7 @@ VERSION = 1  # raise it whenever the drawing changes: it names the file in the c
 SEED = 0
 COUNTS = {"Training": 3500, "PublicTest": 700, "PrivateTest": 700}
 
-CHUNK = 256  # faces whose polygons are in memory at the same time
+CHUNK = 256  # faces whose polygons are in memory at once
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -56,8 +56,8 @@ def write_practice_csv(
 ) -> None:
     """Write a practice data set in FER2013's layout: `emotion,pixels,Usage`, the splits in order.
 
-    `counts` maps a split's name to its number of faces. Every split has a random stream of its own,
-    so its faces do not depend on the other splits' counts.
+    `counts` maps a split's name to its number of faces. Every split has its own random stream, so
+    its faces do not depend on the other splits' counts.
 
     Raises PracticeDataError when a split's name is unknown or the file cannot be written.
     """
@@ -74,7 +74,7 @@ def write_practice_csv(
 
 
 def practice_csv(cache_dir: Path | None = None) -> Path:
-    """Path of the embedded practice data set, drawn at the first call and whenever it is damaged.
+    """Path of the embedded practice data set; drawn at the first call and when found damaged.
 
     It is kept in `cache_dir`, by default ferspore's folder in the user's cache directory, with its
     SHA-256 in a file beside it.
@@ -121,7 +121,7 @@ def _failures_named(path: Path) -> Iterator[None]:
 
 
 def _draw_ranges(ranges: Ranges, count: int, rng: np.random.Generator) -> SimpleNamespace:
-    """One value a face, uniform in each range; every value is a column (N,1)."""
+    """A value per face for every range, uniform in it, as a column (N,1)."""
     low, high = np.array(list(ranges.values()), float).T
     values = rng.uniform(low, high, (count, len(ranges)))
     return SimpleNamespace(**{name: values[:, [i]] for i, name in enumerate(ranges)})
