@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ferspore.config.loading import LoadedConfig, Override, load_config
-from ferspore.data.csv import Faces, FaceTable
+from ferspore.data.faces import Faces, FaceTable
 from ferspore.labels import EMOTIONS, FACE_SIZE
 
 

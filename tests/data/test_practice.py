@@ -1,9 +1,14 @@
+import hashlib
+import threading
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ferspore.data import practice
+from ferspore.data.cache import locked
 from ferspore.data.practice import (
     PracticeDataError,
     draw_faces,
@@ -59,6 +64,14 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_other_faces(tmp_path):
     assert first.read_bytes() == again.read_bytes()
     shared = set(pd.read_csv(first)["pixels"]) & set(pd.read_csv(other)["pixels"])
     assert not shared
+
+
+def test_the_faces_are_those_of_this_version(tmp_path):
+    """Results refer to these faces: whoever changes them must raise practice.VERSION."""
+    path = tmp_path / "faces.csv"
+    write_practice_csv(path, seed=3, counts=COUNTS)
+    digest = "eb28f7b6614caeeceda7ec62fadf68a76fcda4d9abe1331ad043ca1f3e57c887"
+    assert (practice.VERSION, hashlib.sha256(path.read_bytes()).hexdigest()) == (1, digest)
 
 
 def test_a_split_does_not_depend_on_the_counts_of_the_others(tmp_path, table):
@@ -174,3 +187,28 @@ def test_default_stands_in_the_users_cache_directory(tmp_path, small_default, mo
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert practice_csv().parent == tmp_path / "home" / ".cache" / "ferspore"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    with pytest.raises(PracticeDataError, match="XDG_CACHE_HOME"):
+        practice_csv()
+
+
+def test_a_second_writer_waits_and_finds_the_faces_drawn(tmp_path, small_default, monkeypatch):
+    path = practice_csv(tmp_path)
+    sound = path.read_bytes()
+    path.unlink()
+    with locked(tmp_path):
+        second = threading.Thread(target=practice_csv, args=(tmp_path,))
+        second.start()
+        second.join(0.2)
+        assert second.is_alive() and not path.exists()
+        path.write_bytes(sound)
+        monkeypatch.setattr(practice, "COUNTS", {})  # what it drew itself would be empty
+    second.join(10)
+    assert not second.is_alive() and path.read_bytes() == sound

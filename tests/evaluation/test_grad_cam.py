@@ -6,7 +6,7 @@ from mindspore import Tensor, nn
 
 from ferspore.cli import common
 from ferspore.cli import explain as tool
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.data.practice import draw_faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.grad_cam import (

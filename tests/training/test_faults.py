@@ -19,7 +19,7 @@ from ferspore.run.names import LOCK, METRICS
 from ferspore.run.sidecar import read_sound
 from tests import runs
 from tests.same_run import differences
-from tests.test_resume import wait_for
+from tests.training.test_resume import wait_for
 
 EPOCHS = 3
 

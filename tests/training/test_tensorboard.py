@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.run.sidecar import seal, unseal
 from ferspore.training import tensorboard as events
 from tests import runs

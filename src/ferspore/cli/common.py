@@ -14,7 +14,7 @@ from ferspore import runtime
 from ferspore.labels import SPLITS
 
 if TYPE_CHECKING:
-    from ferspore.data.csv import Faces
+    from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
     from ferspore.evaluation.judged import Judged
 

@@ -1,13 +1,12 @@
-"""Whole batches of faces -> augmented batches, in numpy, from a Generator that is given.
+"""Random changes to whole batches of faces, in numpy, drawn from a given Generator.
 
 Borders are reflected about the centre of the edge pixel (numpy's "reflect", scipy's "mirror").
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
-# Accepted settings. The bound on scale keeps a factor away from 0, that on shift the padding small.
-LIMITS = {"shift": (0, 48), "rotation": (0, 180), "scale": (0, 0.5), "erasing": (0, 1)}
 
 _CHUNK = 8  # faces resampled at once: small arrays stay in cache and are not mapped anew
 
@@ -15,36 +14,45 @@ ERASED_AREA = (0.02, 0.2)  # of the face
 ERASED_ASPECT = (0.3, 3.3)  # height / width
 
 
-def augment(
-    images: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    flip: bool,
-    shift: float,
-    rotation: float,
-    scale: float,
-    erasing: float,
-) -> np.ndarray:
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly faces are changed at random; the defaults leave them as they are.
+
+    flip: mirror a face left to right with probability 1/2.
+    shift: most pixels by which a face moves along each axis.
+    rotation: most degrees by which a face turns, either way.
+    scale: a face is scaled by a factor in 1 - scale .. 1 + scale; below 1.
+    erasing: probability of a rectangle of noise in a face, 0..1.
+    mixup_alpha: see `mixup`; 0 switches it off.
+    """
+
+    flip: bool = False
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    erasing: float = 0.0
+    mixup_alpha: float = 0.0
+
+
+def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
     """Return a new uint8 (B, H, W) batch made from `images`, uint8 (B, H, W), left as they are.
 
-    Each face is mirrored left to right with probability 1/2 (`flip`), then about its centre scaled
-    by a factor in 1 - scale .. 1 + scale and turned by at most `rotation` degrees, then moved by
-    at most `shift` pixels along each axis; all are uniform, and together they are one resampling.
-    Without rotation and scale the shifts are whole pixels and no value is interpolated.
-    With probability `erasing` a rectangle of the face is then overwritten with noise
-    (Zhong et al. 2020, "Random Erasing Data Augmentation", arXiv:1708.04896).
+    Each face is flipped, then scaled and turned about its centre, then shifted; all amounts are
+    uniform, and together they are one resampling. Without rotation and scale the shifts are whole
+    pixels and no value is interpolated. Then a rectangle of some faces is overwritten with noise
+    (Zhong et al. 2020, "Random Erasing Data Augmentation", arXiv:1708.04896). Mixup, which needs
+    the targets, is a step of its own: `mixup`.
 
-    The numbers drawn from `rng` depend on the batch's shape alone, so a setting that is changed
-    leaves the draws of the others as they were. Raises ValueError for a setting outside LIMITS.
+    The numbers drawn from `rng` depend on the batch's shape alone, so changing one setting leaves
+    the draws of the others as they were.
     """
-    _check({"shift": shift, "rotation": rotation, "scale": scale, "erasing": erasing})
     mirror, right, down, angle, factor, *erased = rng.random((len(images), 10)).T
     # One sheet of noise serves the whole batch: each rectangle shows the part it lies on.
     noise = rng.integers(0, 256, images.shape[1:], dtype=np.uint8)
 
-    mirrored = (mirror < 0.5) & flip
-    if rotation == 0 and scale == 0:
-        reach = int(shift)
+    mirrored = (mirror < 0.5) & augmentation.flip
+    if augmentation.rotation == 0 and augmentation.scale == 0:
+        reach = int(augmentation.shift)
         steps = [np.floor(u * (2 * reach + 1)).astype(np.intp) - reach for u in (right, down)]
         result = _mirror_and_move(images, mirrored, *steps, reach)
     else:
@@ -54,13 +62,13 @@ def augment(
             _output_to_source(
                 images.shape,
                 mirrored,
-                shift * right,
-                shift * down,
-                np.deg2rad(rotation) * angle,
-                1 + scale * factor,
+                augmentation.shift * right,
+                augmentation.shift * down,
+                np.deg2rad(augmentation.rotation) * angle,
+                1 + augmentation.scale * factor,
             ),
         )
-    _erase(result, erasing, erased, noise)
+    _erase(result, augmentation.erasing, erased, noise)
     return result
 
 
@@ -70,9 +78,9 @@ def mixup(
     """Blend each face and its target with those of a partner from the same batch.
 
     images float32 (B, 1, H, W) and targets float32 (B, classes) come back in the same shapes and
-    dtypes: lam * own + (1 - lam) * partner, with one lam ~ Beta(alpha, alpha) a batch and the
+    dtypes: lam * own + (1 - lam) * partner, with one lam ~ Beta(alpha, alpha) per batch and the
     partners a permutation of it (Zhang et al. 2018, "mixup", arXiv:1710.09412). With alpha 0 the
-    inputs themselves come back and nothing is drawn.
+    inputs themselves are returned and nothing is drawn.
     """
     if alpha == 0:
         return images, targets
@@ -128,15 +136,8 @@ def _warp_chunk(images, matrices) -> np.ndarray:
     return grey.astype(np.uint8)
 
 
-def _check(settings: dict[str, float]) -> None:
-    for name, value in settings.items():
-        low, high = LIMITS[name]
-        if not low <= value <= high:
-            raise ValueError(f"augment.{name} is {value}, expected a number in {low}..{high}")
-
-
 def _output_to_source(shape, mirrored, right, down, angle, factor) -> np.ndarray:
-    """Return (B, 2, 3) maps for warp; angle (B,) in radians, counter-clockwise as one sees it."""
+    """Return (B, 2, 3) maps for warp; angle (B,) in radians, counter-clockwise on the screen."""
     centre = np.array([(shape[2] - 1) / 2, (shape[1] - 1) / 2])
     cos, sin = np.cos(angle) / factor, np.sin(angle) / factor
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1)  # (B, 2, 2)
@@ -163,7 +164,7 @@ def _reflected(images: np.ndarray, pad: int) -> np.ndarray:
 
 
 def _quads(images: np.ndarray) -> np.ndarray:
-    """Pack each pixel with its right, lower and lower right neighbour: uint32 (B, H-1, W-1).
+    """Pack each pixel with its right, lower and lower-right neighbours: uint32 (B, H-1, W-1).
 
     One gather then fetches all that a bilinear sample needs.
     """

@@ -1,33 +1,23 @@
 """(seed, epoch, step) -> batch; the only place that knows the data order.
 
 Order and augmentation derive from these three numbers alone, never from hidden state, so a
-resumed run sees the batches that the run which was never stopped would have seen.
+resumed run sees the same batches as one that was never stopped.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from ferspore.data.augment import augment, mixup
-from ferspore.data.csv import Faces
+from ferspore.data.augment import Augmentation, augment, mixup
+from ferspore.data.faces import Faces
 from ferspore.labels import EMOTIONS
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Limits of the random changes; see ``augment`` and ``mixup`` for their units."""
-
-    flip: bool = False
-    shift: float = 0.0
-    rotation: float = 0.0
-    scale: float = 0.0
-    erasing: float = 0.0
-    mixup_alpha: float = 0.0
-
-
 class Batches:
-    """The training batches of a run over ``faces``; the rest that fills no batch is dropped."""
+    """The training batches of a run over ``faces``.
+
+    Each epoch visits the faces in an order of its own and drops the last ones that fill no batch.
+    """
 
     def __init__(self, faces: Faces, *, seed: int, batch_size: int, augmentation: Augmentation):
         """
@@ -35,9 +25,7 @@ class Batches:
             ValueError: there are fewer faces than ``batch_size``.
         """
         if len(faces) < batch_size:
-            raise ValueError(
-                f"training.batch_size: {batch_size} is more than the {len(faces)} training faces"
-            )
+            raise ValueError(f"batch_size is {batch_size}, more than the {len(faces)} faces")
         self.faces = faces
         self.seed = seed
         self.batch_size = batch_size
@@ -49,29 +37,22 @@ class Batches:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
 
     def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,48,48) in grey values 0..255,
+        """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
         targets float32 (B,7) that sum to 1; ``order`` is ``self.order(epoch)``."""
         indices = order[(step - 1) * self.batch_size : step * self.batch_size]
         rng = np.random.default_rng([self.seed, epoch, step])
-        limits = self.augmentation
-        images = augment(
-            self.faces.images[indices],
-            rng,
-            flip=limits.flip,
-            shift=limits.shift,
-            rotation=limits.rotation,
-            scale=limits.scale,
-            erasing=limits.erasing,
-        )
+        images = augment(self.faces.images[indices], rng, self.augmentation)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
-        return mixup(images[:, None].astype(np.float32), targets, rng, limits.mixup_alpha)
+        return mixup(
+            images[:, None].astype(np.float32), targets, rng, self.augmentation.mixup_alpha
+        )
 
 
 class EpochSource:
-    """What MindSpore's GeneratorDataset iterates: one epoch's batches a pass.
+    """What MindSpore's GeneratorDataset iterates: each pass gives the batches of one epoch.
 
     The pipeline starts passes ahead of the training and from another thread, so the source
-    counts its epochs for itself. The first pass may start within its epoch (a resume).
+    counts its epochs itself. The first pass may start within its epoch (a resume).
     """
 
     def __init__(self, batches: Batches):
@@ -83,7 +64,8 @@ class EpochSource:
         self._next = (epoch, step)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        # A generator function: a pass that is opened but not read must not count as an epoch.
+        # In a generator function this runs at the first batch: a pass that is opened but never
+        # read does not count as an epoch.
         epoch, first = self._next
         self._next = (epoch + 1, 1)
         order = self.batches.order(epoch)

@@ -1,165 +1,36 @@
-"""Draws a small practice data set: grey faces with the seven expressions, as a FER2013 CSV.
+"""The practice data set: drawn grey faces with the seven expressions, as a FER2013 CSV."""
 
-A face is a list of filled polygons in a frame of its own (x right, y down, the head about 1.6 wide
-and 2 high, its centre at 0, 0). What an expression does to a face is said in facial action units,
-after Ekman and Friesen, *Facial Action Coding System* (1978), with the prototypes of their EMFACS
-(for instance happy = AU6 + AU12). The polygons are drawn at four times the size on whole pixels and
-averaged down, so that the faces do not depend on a library's anti-aliasing.
-"""
-
-import hashlib
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from PIL import Image, ImageDraw
 
+from ferspore import files
+from ferspore.data.cache import locked
+from ferspore.data.drawing import draw
+from ferspore.data.expressions import (
+    AT_REST,
+    EXPRESSIONS,
+    LIGHT,
+    PERSON,
+    POSE,
+    SHARE_BALD,
+    SHARE_BEARD,
+    SHARE_GLASSES,
+    TONES,
+)
 from ferspore.labels import EMOTIONS, FACE_SIZE, SPLITS
 
 VERSION = 1  # raise it whenever the drawing changes: it names the file in the cache
 SEED = 0
 COUNTS = {"Training": 3500, "PublicTest": 700, "PrivateTest": 700}
 
-OVERSAMPLING = 4
-CHUNK = 256  # faces whose polygons are in memory at the same time
-
-# Action units, 0 = at rest, 1 = the strongest that is drawn; each face draws its own value.
-AT_REST = {
-    "inner_brow_raiser": (0.0, 0.12),  # AU1
-    "outer_brow_raiser": (0.0, 0.12),  # AU2
-    "brow_lowerer": (0.0, 0.12),  # AU4
-    "upper_lid_raiser": (0.0, 0.12),  # AU5
-    "cheek_raiser": (0.0, 0.12),  # AU6
-    "lid_tightener": (0.0, 0.12),  # AU7
-    "nose_wrinkler": (0.0, 0.12),  # AU9
-    "upper_lip_raiser": (0.0, 0.12),  # AU10
-    "lip_corner_puller": (0.0, 0.12),  # AU12
-    "lip_corner_depressor": (0.0, 0.12),  # AU15
-    "lip_stretcher": (0.0, 0.12),  # AU20
-    "lip_tightener": (0.0, 0.12),  # AU23
-    "lips_part": (0.0, 0.12),  # AU25
-    "jaw_drop": (0.0, 0.08),  # AU26
-    "lid_droop": (0.0, 0.12),  # AU43
-}
-EXPRESSIONS = {
-    "angry": {
-        "brow_lowerer": (0.55, 1.0),
-        "upper_lid_raiser": (0.0, 0.4),
-        "lid_tightener": (0.4, 0.9),
-        "lip_corner_depressor": (0.0, 0.35),
-        "lip_tightener": (0.4, 1.0),
-        "lips_part": (0.0, 0.4),
-    },
-    "disgust": {
-        "brow_lowerer": (0.15, 0.7),
-        "cheek_raiser": (0.1, 0.6),
-        "lid_tightener": (0.4, 0.9),
-        "nose_wrinkler": (0.5, 1.0),
-        "upper_lip_raiser": (0.55, 1.0),
-        "lip_corner_depressor": (0.0, 0.6),
-        "lips_part": (0.0, 0.5),
-    },
-    "fear": {
-        "inner_brow_raiser": (0.5, 1.0),
-        "outer_brow_raiser": (0.0, 0.5),
-        "brow_lowerer": (0.1, 0.5),
-        "upper_lid_raiser": (0.4, 1.0),
-        "lip_stretcher": (0.5, 1.0),
-        "lip_corner_depressor": (0.0, 0.3),
-        "lips_part": (0.2, 1.0),
-        "jaw_drop": (0.0, 0.25),
-    },
-    "happy": {
-        "cheek_raiser": (0.2, 1.0),
-        "lip_corner_puller": (0.5, 1.0),
-        "upper_lip_raiser": (0.0, 0.2),
-        "lips_part": (0.0, 1.0),
-        "jaw_drop": (0.0, 0.3),
-    },
-    "sad": {
-        "inner_brow_raiser": (0.5, 1.0),
-        "brow_lowerer": (0.0, 0.4),
-        "lip_corner_depressor": (0.5, 1.0),
-        "lid_droop": (0.2, 0.9),
-    },
-    "surprise": {
-        "inner_brow_raiser": (0.5, 1.0),
-        "outer_brow_raiser": (0.5, 1.0),
-        "upper_lid_raiser": (0.3, 1.0),
-        "lips_part": (0.1, 0.5),
-        "jaw_drop": (0.4, 1.0),
-    },
-    "neutral": {},
-}
-
-# What differs from person to person, whatever the expression. Lengths in the face's frame.
-PERSON = {
-    "head_width": (0.74, 0.86),
-    "crown": (0.92, 1.10),
-    "chin": (0.95, 1.12),
-    "jaw": (0.05, 0.35),  # share by which the head narrows towards the chin
-    "hair_volume": (0.02, 0.20),
-    "hairline": (-0.82, -0.60),
-    "hair_part": (-0.15, 0.15),
-    "hair_length": (-0.4, 1.2),
-    "brow_y": (-0.44, -0.36),
-    "brow_length": (0.19, 0.24),
-    "brow_thickness": (0.035, 0.058),
-    "brow_arch": (0.0, 0.06),
-    "brow_tilt": (-0.02, 0.02),
-    "eye_x": (0.33, 0.38),
-    "eye_y": (-0.16, -0.10),
-    "eye_width": (0.17, 0.21),
-    "eye_height": (0.095, 0.120),
-    "eye_tilt": (-0.02, 0.02),
-    "iris": (0.075, 0.095),
-    "gaze_x": (-0.05, 0.05),
-    "gaze_y": (-0.02, 0.02),
-    "lash": (0.014, 0.028),
-    "nose_y": (0.20, 0.28),
-    "nose_width": (0.10, 0.16),
-    "mouth_y": (0.53, 0.59),
-    "mouth_width": (0.30, 0.37),
-    "mouth_curve": (-0.02, 0.02),
-    "mouth_line": (0.020, 0.030),
-    "lip": (0.03, 0.07),
-    "teeth": (0.03, 0.08),
-    "crease": (0.010, 0.020),
-    "lopsided": (-0.5, 0.5),  # an expression is a little stronger on one side
-}
-TONES = {
-    "background": (60, 210),
-    "skin": (140, 225),
-    "hair": (20, 140),
-    "clothes": (20, 230),
-    "feature": (0.12, 0.32),  # brows, lashes, nostrils: share of the skin's tone
-    "lips": (0.60, 0.88),  # share of the skin's tone
-    "iris": (15, 70),
-    "depth": (0.25, 0.50),  # how dark a crease is, as a share of the skin's tone
-    "eye_white": (0.90, 1.20),
-    "cavity": (10, 50),
-}
-POSE = {
-    "scale": (22.5, 26.0),  # pixels a unit of the face's frame
-    "x": (-1.5, 1.5),  # pixels from the picture's centre
-    "y": (-1.5, 1.5),
-    "roll": (-0.10, 0.10),  # radians
-    "yaw": (-0.10, 0.10),
-    "pitch": (-0.06, 0.06),
-}
-LIGHT = {
-    "contrast": (0.80, 1.10),
-    "brightness": (-25.0, 25.0),
-    "gradient_x": (-0.25, 0.25),
-    "gradient_y": (-0.20, 0.20),
-    "noise": (2.0, 8.0),  # standard deviation in grey levels
-}
-SHARE_BALD, SHARE_BEARD, SHARE_GLASSES = 0.10, 0.12, 0.10
+CHUNK = 256  # faces whose polygons are in memory at once
 
 Ranges = Mapping[str, tuple[float, float]]
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # points (N,P,2), tone (N,), shown (N,) bool
 
 
 class PracticeDataError(OSError):
@@ -185,9 +56,8 @@ def write_practice_csv(
 ) -> None:
     """Write a practice data set in FER2013's layout: `emotion,pixels,Usage`, the splits in order.
 
-    `counts` maps a split's name to its number of faces. Every split has a random stream of its own,
-    so its faces do not depend on the other splits' counts. The file is written beside its place,
-    flushed to disk and renamed.
+    `counts` maps a split's name to its number of faces. Every split has its own random stream, so
+    its faces do not depend on the other splits' counts.
 
     Raises PracticeDataError when a split's name is unknown or the file cannot be written.
     """
@@ -197,28 +67,61 @@ def write_practice_csv(
             f"unknown split in counts. Received: {', '.join(unknown)}; "
             f"expected: {', '.join(SPLITS)}"
         )
-    _write_whole(Path(path), _csv_lines(seed, counts))
+    path = Path(path)
+    with _failures_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_file(path, *_csv_lines(seed, counts))
 
 
 def practice_csv(cache_dir: Path | None = None) -> Path:
-    """Path of the embedded practice data set, drawn at the first call and whenever it is damaged.
+    """Path of the embedded practice data set; drawn at the first call and when found damaged.
 
-    It stands in `cache_dir`, by default `ferspore/` in the user's cache directory
-    ($XDG_CACHE_HOME or ~/.cache), with its SHA-256 in a file beside it.
+    It is kept in `cache_dir`, by default ferspore's folder in the user's cache directory, with its
+    SHA-256 in a file beside it.
 
     Raises PracticeDataError when the file cannot be written there.
     """
-    folder = _user_cache() if cache_dir is None else Path(cache_dir)
+    folder = files.cache_folder() if cache_dir is None else Path(cache_dir)
+    if folder is None:
+        raise PracticeDataError(
+            "no place for the practice data set: this user has no home directory and "
+            "XDG_CACHE_HOME is not set to an absolute path"
+        )
     path = folder / f"practice-v{VERSION}-seed{SEED}.csv"
-    digest_path = path.with_name(path.name + ".sha256")
-    if not _is_sound(path, digest_path):
-        write_practice_csv(path, seed=SEED, counts=COUNTS)
-        _write_whole(digest_path, iter([f"{_sha256(path)}  {path.name}\n".encode()]))
+    if not _is_sound(path):
+        with _failures_named(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder):
+                if not _is_sound(path):  # another process may have drawn it in the meantime
+                    files.write_file(path, *_csv_lines(SEED, COUNTS))
+                    digest = f"{files.file_sha256(path)}  {path.name}\n"
+                    files.write_file(_digest_path(path), digest.encode())
     return path
 
 
+def _digest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        return _digest_path(path).read_bytes().split()[:1] == [files.file_sha256(path).encode()]
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _failures_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PracticeDataError(
+            f"cannot write the practice data set to {path}: {error.strerror or error}"
+        ) from error
+
+
 def _draw_ranges(ranges: Ranges, count: int, rng: np.random.Generator) -> SimpleNamespace:
-    """One value a face, uniform in each range; every value is a column (N,1)."""
+    """A value per face for every range, uniform in it, as a column (N,1)."""
     low, high = np.array(list(ranges.values()), float).T
     values = rng.uniform(low, high, (count, len(ranges)))
     return SimpleNamespace(**{name: values[:, [i]] for i, name in enumerate(ranges)})
@@ -242,262 +145,7 @@ def _drawings(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     bald, beard, glasses = (
         rng.random(count) < share for share in (SHARE_BALD, SHARE_BEARD, SHARE_GLASSES)
     )
-    parts = [
-        *_head(person, units, tones, bald),
-        *_creases(person, units, tones),
-        *_hair(person, units, tones, bald, beard),
-        *_nose(person, units, tones),
-        *_mouth(person, units, tones),
-    ]
-    for side in (-1, 1):
-        stronger = SimpleNamespace(
-            **{name: au * (1 + 0.3 * side * person.lopsided) for name, au in vars(units).items()}
-        )
-        parts += _eye(side, person, stronger, tones)
-        parts += _brow(side, person, stronger, tones)
-        parts.append(_glass(side, person, tones, glasses))
-    return _paint(parts, person, pose, tones.background)
-
-
-def _between(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """The polygon (N,2P,2) between two curves over the same x, each broadcast to (N,P)."""
-    x, top, bottom = np.broadcast_arrays(np.atleast_2d(x), top, bottom)
-    upper = np.stack([x, top], axis=-1)
-    lower = np.stack([x, bottom], axis=-1)[:, ::-1]
-    return np.concatenate([upper, lower], axis=1)
-
-
-def _stroke(x: np.ndarray, y: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """A line through the points (x, y), of the given width at each point, as a polygon."""
-    x, y, width = np.broadcast_arrays(np.atleast_2d(x), y, width)
-    along_x, along_y = np.gradient(x, axis=1), np.gradient(y, axis=1)
-    length = np.sqrt(along_x**2 + along_y**2)
-    off_x, off_y = -along_y / length * width / 2, along_x / length * width / 2
-    one = np.stack([x + off_x, y + off_y], axis=-1)
-    other = np.stack([x - off_x, y - off_y], axis=-1)[:, ::-1]
-    return np.concatenate([one, other], axis=1)
-
-
-def _ellipse(x, y, half_width, half_height, points: int = 24) -> np.ndarray:
-    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)[None]
-    xs, ys = np.broadcast_arrays(x + half_width * np.cos(angle), y + half_height * np.sin(angle))
-    return np.stack([xs, ys], axis=-1)
-
-
-def _part(points: np.ndarray, tone: np.ndarray, shown: np.ndarray | None = None) -> Part:
-    tone = np.clip(tone, 0, 255).round().astype(int).reshape(-1)
-    return points, tone, np.ones(len(tone), bool) if shown is None else shown
-
-
-def _outline(person, units) -> np.ndarray:
-    """The head's outline (N,48,2), clockwise from the right temple: first chin, then crown."""
-    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    down = np.clip(np.sin(angle), 0, 1)
-    chin = person.chin + 0.12 * units.jaw_drop
-    x = person.head_width * np.cos(angle) * (1 - person.jaw * down**2)
-    y = np.sin(angle) * np.where(down > 0, chin, person.crown)
-    return np.stack([x, y], axis=-1)
-
-
-def _head(person, units, tones, bald) -> list[Part]:
-    """Clothes, neck, the hair behind the head, ears and the head, from back to front."""
-    shade = tones.skin * 0.85
-    hair_width = person.head_width + person.hair_volume
-    hair_height = person.crown + person.hair_volume - 0.1
-    sides = np.array([-1, 1])
-    return [
-        _part(_ellipse(0, 1.75, 1.2, 0.7), tones.clothes),
-        _part(_between(0.36 * sides, 0.6, 1.4), shade),
-        _part(_ellipse(0, -0.1, hair_width, hair_height), tones.hair, ~bald),
-        _part(_between(hair_width * sides, -0.1, person.hair_length), tones.hair, ~bald),
-        _part(_ellipse(-person.head_width, 0.0, 0.10, 0.18), shade),
-        _part(_ellipse(person.head_width, 0.0, 0.10, 0.18), shade),
-        _part(_outline(person, units), tones.skin),
-    ]
-
-
-def _hair(person, units, tones, bald, beard) -> list[Part]:
-    """The hair over the forehead and the beard, both over the creases of the skin."""
-    u = np.linspace(-1, 1, 17)
-    top = -(person.crown + person.hair_volume) * np.sqrt(1 - u**2)
-    fringe = person.hairline + person.hair_part * u + 0.45 * u**2
-    cap = _between(person.head_width * u, top, np.maximum(fringe, top))
-    stubble = _outline(person, units)
-    x, y = stubble[..., 0], stubble[..., 1]
-    stubble[..., 1] = np.where(y > 0, y, 0.4 * (1 - (x / person.head_width) ** 2))
-    return [
-        _part(stubble, 0.5 * (tones.skin + tones.hair), beard),
-        _part(cap, tones.hair, ~bald),
-    ]
-
-
-def _brow(side, person, units, tones) -> list[Part]:
-    u = np.linspace(-1, 1, 9)  # from the inner to the outer end
-    inner, outer = (1 - u) / 2, (1 + u) / 2
-    x = person.eye_x + person.brow_length * u - 0.05 * units.brow_lowerer * inner
-    y = (
-        person.brow_y
-        + person.brow_tilt * u
-        - person.brow_arch * (1 - u**2)
-        - 0.20 * units.inner_brow_raiser * inner
-        - 0.20 * units.outer_brow_raiser * outer
-        + units.brow_lowerer * (0.05 + 0.12 * inner)
-        + 0.04 * units.nose_wrinkler * inner
-    )
-    width = 2 * person.brow_thickness * (1 - 0.6 * outer**2)
-    return [_part(_stroke(side * x, y, width), tones.skin * tones.feature)]
-
-
-def _eye(side, person, units, tones) -> list[Part]:
-    """The white, the iris between the lids, and the line of the upper lid."""
-    above = person.eye_height * (
-        1 + 0.65 * units.upper_lid_raiser - 0.7 * units.lid_droop - 0.35 * units.lid_tightener
-    )
-    below = person.eye_height * (
-        0.75
-        + 0.15 * units.upper_lid_raiser
-        - 0.45 * units.cheek_raiser
-        - 0.40 * units.lid_tightener
-    )
-    below = np.maximum(below, 0.15 * person.eye_height)
-    droop = person.eye_tilt + 0.03 * units.lid_droop
-
-    def lids(u):
-        middle, bulge = person.eye_y + droop * u, 1 - u**2
-        return middle - above * bulge, middle + below * bulge
-
-    u = np.linspace(-1, 1, 11)
-    x = side * (person.eye_x + person.eye_width * u)
-    top, bottom = lids(u)
-    centre = side * person.eye_x + person.gaze_x
-    iris = _ellipse(centre, person.eye_y + person.gaze_y, person.iris, person.iris, points=16)
-    iris_top, iris_bottom = lids((side * iris[..., 0] - person.eye_x) / person.eye_width)
-    iris[..., 1] = np.clip(iris[..., 1], iris_top, iris_bottom)
-    return [
-        _part(_between(x, top, bottom), tones.skin * tones.eye_white),
-        _part(iris, tones.iris),
-        _part(_stroke(x, top, 2 * person.lash), tones.skin * tones.feature),
-        _part(_stroke(x, bottom, person.lash), tones.skin * 0.7),
-    ]
-
-
-def _nose(person, units, tones) -> list[Part]:
-    u = np.linspace(-1, 1, 9)
-    base = person.nose_y - 0.05 * units.nose_wrinkler
-    width = person.nose_width * (1 + 0.15 * units.nose_wrinkler)
-    wings = base - 0.05 * u**2
-    t = np.linspace(0, 1, 5)
-    bridge_y = person.eye_y + (base - 0.06 - person.eye_y) * t
-    return [
-        _part(_stroke(0.3 * width + 0.4 * width * t, bridge_y, 0.03), tones.skin * 0.85),
-        _part(_stroke(width * u, wings, 0.02 + 0.02 * np.abs(u)), tones.skin * 0.62),
-    ]
-
-
-def _creases(person, units, tones) -> list[Part]:
-    """Lines in the skin, as dark as the action unit that makes them is strong."""
-    t = np.linspace(0, 1, 7)
-    bulge = t * (1 - t)
-
-    def crease(x, y, strength):
-        dark = tones.skin * (1 - tones.depth * np.clip(strength, 0, 1))
-        return _part(_stroke(x, y, 2 * person.crease), dark)
-
-    brows_up = 0.5 * (units.inner_brow_raiser + units.outer_brow_raiser)
-    forehead_y = person.brow_y - 0.26
-    fold = np.maximum(units.lip_corner_puller, 0.8 * units.upper_lip_raiser)
-    corner_x = person.mouth_width * (1.3 + 0.2 * units.lip_corner_puller)
-    parts = [
-        crease(0.8 * t - 0.4, forehead_y - lift - 0.2 * bulge, brows_up) for lift in (0.0, 0.1)
-    ]
-    for side in (-1, 1):
-        frown_y = person.brow_y + 0.02 + 0.18 * t
-        fold_x = person.nose_width + 0.03 + (corner_x - person.nose_width) * t + 0.2 * bulge
-        fold_y = person.nose_y - 0.04 + (person.mouth_y - person.nose_y) * t
-        under_x = person.eye_x + person.eye_width * (2 * t - 1)
-        parts += [
-            crease(side * (0.07 + 0.02 * t), frown_y, units.brow_lowerer),
-            crease(side * fold_x, fold_y, fold),
-            crease(side * under_x, person.eye_y + 0.12 + 0.2 * bulge, units.cheek_raiser),
-            crease(side * (0.05 + 0.10 * t), 0.02 - 0.08 * t, units.nose_wrinkler),
-            crease(side * (0.06 + 0.10 * t), 0.10 - 0.08 * t, units.nose_wrinkler),
-        ]
-    return parts
-
-
-def _mouth(person, units, tones) -> list[Part]:
-    """Lips, the dark between them, the upper teeth, and the line where the lips meet."""
-    u = np.linspace(-1, 1, 15)
-    width = person.mouth_width * (
-        1
-        + 0.30 * units.lip_corner_puller
-        + 0.30 * units.lip_stretcher
-        - 0.22 * units.lip_tightener
-        - 0.25 * units.jaw_drop
-    )
-    lift = person.mouth_curve + 0.20 * units.lip_corner_puller - 0.18 * units.lip_corner_depressor
-    uneven = 1 + 0.3 * person.lopsided * u
-    meet = person.mouth_y - lift * uneven * (u**2 - 0.4) + 0.02 * units.lip_stretcher * u**2
-    # A stretched or raised lip opens the mouth evenly, else it opens in the middle.
-    square = np.clip(units.lip_stretcher + units.upper_lip_raiser, 0, 1)
-    profile = 1 - (1 - square) * u**2 - square * u**6
-    opening = np.maximum(0.16 * units.lips_part - 0.02, 0) + 0.32 * units.jaw_drop
-    top = meet - profile * (0.3 * opening + 0.09 * units.upper_lip_raiser * uneven)
-    bottom = meet + profile * 0.7 * opening
-    thin = 1 - 0.65 * units.lip_tightener
-    x = width * u
-    lip = person.lip * thin * (1 - u**2)
-    dark = tones.skin * tones.feature
-    return [
-        _part(_between(x, top - lip, bottom + 1.3 * lip), tones.skin * tones.lips),
-        _part(_between(x, top, bottom), tones.cavity),
-        _part(
-            _between(x, top, np.minimum(top + person.teeth * profile, bottom)), tones.skin * 1.15
-        ),
-        _part(_stroke(x, top, 2 * person.mouth_line), dark),
-        _part(_stroke(x, bottom, person.mouth_line), dark),
-    ]
-
-
-def _glass(side, person, tones, worn) -> Part:
-    centre = side * person.eye_x, person.eye_y + 0.03
-    rim = _ellipse(*centre, 0.27, 0.22)
-    hole = _ellipse(*centre, 0.24, 0.19)
-    # Both rings closed, the inner one backwards: one polygon whose middle stays empty.
-    ring = np.concatenate([rim, rim[:, :1], hole[:, :1], hole[:, ::-1]], axis=1)
-    return _part(ring, tones.iris, worn)
-
-
-def _paint(parts: list[Part], person, pose, background: np.ndarray) -> np.ndarray:
-    """Draw the parts over each other, face by face; float64 (N,48,48)."""
-    canvas = FACE_SIZE * OVERSAMPLING
-    polygons = [_to_canvas(points, person, pose).tolist() for points, _, _ in parts]
-    tones = [tone.tolist() for _, tone, _ in parts]
-    shown = [mask.tolist() for _, _, mask in parts]
-    faces = np.empty((len(background), canvas, canvas), np.uint8)
-    for i, ground in enumerate(background.round().astype(int).ravel().tolist()):
-        image = Image.new("L", (canvas, canvas), ground)
-        draw = ImageDraw.Draw(image)
-        for polygon, tone, mask in zip(polygons, tones, shown, strict=True):
-            if mask[i]:
-                draw.polygon(polygon[i], fill=tone[i])
-        faces[i] = image
-    blocks = faces.reshape(-1, FACE_SIZE, OVERSAMPLING, FACE_SIZE, OVERSAMPLING)
-    return blocks.mean(axis=(2, 4))
-
-
-def _to_canvas(points: np.ndarray, person, pose) -> np.ndarray:
-    """Points of the face's frame (N,P,2) -> whole pixels of the canvas, (N,2P) as x, y, x, ..."""
-    x, y = points[..., 0], points[..., 1]
-    # A turned head moves its middle, which is nearer to the eye, and leaves its outline.
-    nearness = np.clip(1 - (x / person.head_width) ** 2 - y**2, 0, 1)
-    x, y = x + pose.yaw * nearness, y + pose.pitch * nearness
-    cos, sin = np.cos(pose.roll), np.sin(pose.roll)
-    centre = FACE_SIZE / 2
-    across = centre + pose.x + pose.scale * (cos * x - sin * y)
-    down = centre + pose.y + pose.scale * (sin * x + cos * y)
-    pixels = np.stack([across, down], axis=-1) * OVERSAMPLING
-    return pixels.round().astype(int).reshape(len(pixels), -1)
+    return draw(person, units, tones, pose, bald=bald, beard=beard, glasses=glasses)
 
 
 def _light(faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -521,43 +169,3 @@ def _csv_lines(seed: int, counts: Mapping[str, int]) -> Iterator[bytes]:
         for image, label in zip(images, labels, strict=True):
             pixels = " ".join([numbers[value] for value in image.ravel().tolist()])
             yield f"{label},{pixels},{split}\n".encode()
-
-
-def _write_whole(path: Path, lines: Iterator[bytes]) -> None:
-    """Write beside the place, flush to disk, rename: the file is whole or is not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise PracticeDataError(
-            f"cannot write the practice data set to {path}: {error.strerror or error}"
-        ) from error
-
-
-def _user_cache() -> Path:
-    # The XDG specification has relative paths ignored.
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if Path(root).is_absolute() else Path.home() / ".cache") / "ferspore"
-
-
-def _is_sound(path: Path, digest_path: Path) -> bool:
-    try:
-        return digest_path.read_bytes().split()[:1] == [_sha256(path).encode()]
-    except OSError:
-        return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

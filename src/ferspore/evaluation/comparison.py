@@ -11,7 +11,7 @@ import numpy as np
 from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import differences
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import load_evaluator, weights_in
 from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite
 from ferspore.run.names import BEST, sidecar_path

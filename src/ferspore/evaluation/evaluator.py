@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import ConfigError, Model
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE

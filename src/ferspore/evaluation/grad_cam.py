@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mindspore import Tensor, nn, ops
 from PIL import Image
 
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE

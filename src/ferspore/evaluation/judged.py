@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, score, softmax
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mindspore.train import Callback
 
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import Scores
 from ferspore.run.writer import RunWriter

@@ -10,8 +10,10 @@ from mindspore.amp import auto_mixed_precision
 
 from ferspore import runtime
 from ferspore.config.schema import Config, ConfigError
-from ferspore.data.batches import Augmentation, Batches
-from ferspore.data.csv import Faces, FaceTable, load_csv
+from ferspore.data.augment import Augmentation
+from ferspore.data.batches import Batches
+from ferspore.data.csv import load_csv
+from ferspore.data.faces import Faces, FaceTable
 from ferspore.data.practice import practice_csv
 from ferspore.data.resize import resize
 from ferspore.network.resnet import Architecture, build_network

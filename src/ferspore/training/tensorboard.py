@@ -24,7 +24,7 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import hparams, scalar, text
 
 from ferspore import files
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import style

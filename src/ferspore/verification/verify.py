@@ -18,7 +18,8 @@ import numpy as np
 
 from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import Config, ConfigError, Model
-from ferspore.data.csv import FaceTable, load_csv
+from ferspore.data.csv import load_csv
+from ferspore.data.faces import FaceTable
 from ferspore.data.practice import draw_faces
 from ferspore.evaluation.evaluator import BATCH_SIZE, Evaluator, weights_in
 from ferspore.evaluation.scores import softmax
