@@ -39,7 +39,8 @@ def main(words: list[str]) -> int:
         print(line, flush=True)
 
     from ferspore.config.schema import ConfigError
-    from ferspore.training.sweep import SweepError, parse_axis, plan, run_all
+    from ferspore.training.grid import SweepError, parse_axis, plan
+    from ferspore.training.sweep import run_all
 
     output = Path(arguments.output) if arguments.output else None
     trainer = [sys.executable, str(TRAINER), *(["--verbose"] if arguments.verbose else [])]
