@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shutil
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import yaml
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+from tensorboardX.record_writer import RecordWriter
 
-from ferspore.data.faces import Faces
+from ferspore.data.csv import Faces
+from ferspore.run.progress import Progress
 from ferspore.run.sidecar import seal, unseal
 from ferspore.training import tensorboard as events
 from tests import runs
@@ -26,6 +30,7 @@ CURVES = {
     "learning_rate": "lr",
     "faces_per_second": "faces_per_second",
 }
+NO_EXPERIMENT = ("name", "device", "data.csv", "data.cache", "logging.", "checkpoint.", "stages")
 IMAGES = ("confusion/val", "samples/val")
 
 
@@ -154,7 +159,7 @@ def test_the_best_epochs_have_their_images(straight):
         assert picture.size == (message.width, message.height)
 
 
-def test_the_settings_stand_in_it_once(straight):
+def test_the_settings_are_in_it_once(straight):
     values = [value for event in read(straight) for value in event.summary.value]
     (text,) = [value for value in values if value.metadata.plugin_data.plugin_name == "text"]
     shown = text.tensor.string_val[0].decode().removeprefix("```yaml\n").removesuffix("```")
@@ -169,6 +174,8 @@ def test_the_settings_stand_in_it_once(straight):
     assert start["training.lr"].number_value == config["training"]["lr"]
     assert start["model.blocks"].string_value == "[1, 1]"
     assert start["augment.flip"].bool_value is True
+    assert not [key for key in start if key.startswith(NO_EXPERIMENT)]
+    assert {key.split(".")[0] for key in start} == {"seed", "data", "model", "training", "augment"}
     metric_tags = [m.name.tag for m in found["_hparams_/experiment"].experiment.metric_infos]
     assert set(metric_tags) == set(CURVES)
 
@@ -210,14 +217,80 @@ def test_a_file_that_was_cut_short_is_written_anew(stopped, csv):
     assert_curves_are_the_metrics(stopped)
 
 
+def test_an_epoch_is_in_the_file_when_its_callback_returns(log, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    log.progress.history, later = log.progress.history[:2], log.progress.history[2:]
+    log.start()
+    for line in later:
+        log.progress.history.append(line)
+        before = len(synced)
+        log.on_train_epoch_end(None)
+        assert len(synced) == before + 1
+        assert scalars(log.folder)["loss/val"][-1][0] == line["epoch"]
+    assert_curves_are_the_metrics(log.folder)
+
+
+@pytest.mark.parametrize("clock", [0.0, -1e9, -1.7e9], ids=["frozen", "set back", "at 1970"])
+def test_a_clock_that_does_not_go_on_leaves_one_file_later_in_order(clock, log, monkeypatch):
+    """Four starts in a row: each reads the older file, and no start deletes its own."""
+    names, now = [], time.time()
+    for number in range(4):
+        monkeypatch.setattr(events.time, "time", lambda i=number: now + (clock if i else 0.0))
+        log.start()
+        assert_curves_are_the_metrics(log.folder)
+        names += [path.name for path in log.folder.glob("*tfevents*")]
+    assert len(names) == 4 == len(set(names)) and names == sorted(names)
+
+
+def test_the_older_file_stands_until_the_new_one_is_in_place(log, monkeypatch):
+    log.start()
+    (older,) = log.folder.glob("*tfevents*")
+    content = older.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    for step in ("rename", "flush_folder"):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+            patch.setattr(events.files, step, fail)
+            log.start()
+        assert older.read_bytes() == content
+    for leftover in log.folder.glob(".writing-*"):
+        leftover.unlink()
+    log.start()  # beside two whole files
+    assert_curves_are_the_metrics(log.folder)
+
+
+@pytest.fixture
+def log(straight, tmp_path):
+    """The log of a run that ended, to be started again in a folder of its own."""
+    progress = Progress(steps_per_epoch=4, monitor="val_accuracy")
+    progress.history = metrics(straight)
+    shutil.copy(straight / "metrics.jsonl", tmp_path)
+    return events.EventLog(
+        tmp_path,
+        progress,
+        config={"seed": 1},
+        config_text="seed: 1",
+        faces=Faces(np.zeros((7, 48, 48), np.uint8), np.arange(7, dtype=np.uint8)),
+        logits=lambda images: np.zeros((len(images), 7), np.float32),
+        scores=lambda: None,
+    )
+
+
 # --- records --------------------------------------------------------------------------------------
 
 
 def test_reading_stops_at_the_first_record_that_is_damaged(tmp_path):
     written = [Event(step=step, wall_time=step / 7) for step in range(1, 5)]
-    whole = b"".join(map(events.record, written))
-    size = len(whole) // 4
     path = tmp_path / "events.out.tfevents.1"
+    writer = RecordWriter(str(path))
+    for event in written:
+        writer.write(event.SerializeToString())
+    writer.close()
+    whole = path.read_bytes()
+    size = len(whole) // 4
     for position in range(len(whole)):
         path.write_bytes(whole[:position])
         assert events.read_events(path) == written[: position // size]

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         dest="settings",
         help="the values of a key, as training.lr=0.1,0.05 or model.blocks=[1,1],[2,2]",
     )
+    parser.add_argument("--epochs", type=int, metavar="N", help="sets training.epochs of all runs")
     parser.add_argument(
         "--output", metavar="DIR", help="the sweep's folder; default: checkpoints/<name>-sweep"
     )
@@ -34,7 +35,8 @@ def main(words: list[str]) -> int:
     common.prepare(verbose=arguments.verbose)
 
     from ferspore.config.schema import ConfigError
-    from ferspore.training.sweep import SweepError, parse_axis, plan, run_all
+    from ferspore.training.grid import SweepError, parse_axis, plan
+    from ferspore.training.sweep import run_all
 
     output = Path(arguments.output) if arguments.output else None
     verbose = ["--verbose"] if arguments.verbose else []
@@ -42,7 +44,7 @@ def main(words: list[str]) -> int:
     again = f"{common.as_called()} {shlex.join(words)}"
     try:
         axes = [parse_axis(text) for text in arguments.settings]
-        root, runs = plan(arguments.config, arguments.data_csv, axes, output)
+        root, runs = plan(arguments.config, arguments.data_csv, axes, output, arguments.epochs)
         return run_all(root, runs, trainer, again, lambda line: print(line, flush=True))
     except (ConfigError, SweepError) as error:
         return common.refuse(error)

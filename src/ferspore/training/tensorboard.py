@@ -1,14 +1,12 @@
 """TensorBoard event files: the curves of metrics.jsonl, images of the best epochs, the settings.
 
-Messages and checksums are tensorboardX's. Its SummaryWriter is not used: it writes from a thread
-whose queue ``flush`` does not wait for, so a killed run loses what was logged, and it cannot put a
-whole file in its place at once. A file is a sequence of TFRecords: length (uint64), its masked
-CRC-32C, the message, its masked CRC-32C, little-endian
+Events are framed by tensorboardX's ``RecordWriter``. Its ``SummaryWriter`` is not used: it writes
+from a thread whose queue ``flush`` does not wait for, so a killed run would lose records.
+tensorboardX has no reader; ``read_events`` follows the description of the TFRecord format
 (https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details).
 """
 
 import json
-import os
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from mindspore.train import Callback
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.record_writer import RecordWriter, masked_crc32c
 from tensorboardX.summary import hparams, scalar, text
 
 from ferspore import files
-from ferspore.data.faces import Faces
+from ferspore.config.paths import dotted, flat
+from ferspore.data.csv import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import style
 from ferspore.pictures.faces import Tile, grid
-from ferspore.pictures.scores import confusion_matrix
 from ferspore.run.progress import Progress
 
 PREFIX = "events.out.tfevents."  # TensorBoard looks for "tfevents" in a name
@@ -41,16 +38,19 @@ SCALARS = {  # tag -> key of the epoch's line in metrics.jsonl
     "faces_per_second": "faces_per_second",
 }
 CONFUSION, SAMPLES = "confusion/val", "samples/val"
-SAMPLES_EACH = 4  # faces of every emotion in the grid
+SAMPLES_EACH = 4  # faces per emotion in the grid
+# Keys, and sections, whose values do not tell one experiment from another.
+NO_HYPER_PARAMETERS = (
+    "name", "device", "data.csv", "data.cache", "logging.", "checkpoint.", "stages",
+)  # fmt: skip
 
 
 class EventLog(Callback):
-    """One event file of a run, whose step is the epoch and whose curves are metrics.jsonl's.
+    """One event file per run. Its step is the epoch, its curves are those of metrics.jsonl.
 
-    ``start`` writes it anew from the history, so that a resumed run has neither overlap nor gap;
-    images and times of the epochs that count are carried over from the folder's older files,
-    which are deleted after the new one stands. In the list of callbacks it comes after
-    ``EvalCallback``.
+    ``start`` rewrites the file from the history, so a resumed run has neither overlap nor gap.
+    Images and times of the epochs in the history are carried over from the folder's older files,
+    which are deleted once the new one is in place. Goes after ``EvalCallback`` in the list.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class EventLog(Callback):
         logits: Callable[[np.ndarray], np.ndarray],
         scores: Callable[[], Scores | None],
     ):
-        """``config`` and ``config_text`` are the settings, nested and as YAML; ``faces`` are the
-        validation faces; ``logits`` judges images uint8 (N,48,48) with the weights that were
-        evaluated last; ``scores`` gives that evaluation, None before the first in this process.
+        """``config`` and ``config_text``: the settings, nested and as YAML. ``faces``: the
+        validation faces. ``logits``: images uint8 (N,48,48) -> float (N,7), by the weights
+        evaluated last. ``scores``: that evaluation, None before the first in this process.
         """
         super().__init__()
         self.folder = folder
@@ -76,54 +76,64 @@ class EventLog(Callback):
         self.faces = some_of_each(faces)
         self.logits = logits
         self.scores = scores
-        self.written = 0  # lines of the history that stand in the file
+        self.written = 0  # lines of the history that are in the file
 
     def start(self) -> None:
         """Write the file anew from the history.
 
         Raises:
-            OSError: it cannot be written; the older files stand then.
+            OSError: it cannot be written; the older files are still there.
         """
         older = event_files(self.folder)
         known = [event for path in older for event in read_events(path)]
         history = self.progress.history
-        events = [*head(self.config, self.config_text), *curves(history, known)]
-        events += merged_images([*known, *self._images()], history)
-        self.path = self.folder / f"{PREFIX}{time.time():.6f}"
-        files.write_file(self.path, b"".join(map(record, events)))
+        path = self.folder / name_after(older)
+        # It keeps its file across the rename. Absolute, because it takes "s3:..." for a bucket.
+        self.writer = RecordWriter(str(files.beside(path).absolute()))
+        self._write(head(self.config, self.config_text))
+        self._write(curves(history, known))
+        self._write(merged_images([*known, *self._images()], history))
+        self.writer.flush()
+        files.rename(files.beside(path), path)
+        files.flush_folder(self.folder)
         self.written = len(history)
-        for path in older:
-            path.unlink(missing_ok=True)
+        for old in older:
+            files.remove(old)
 
     def on_train_epoch_end(self, run_context):
         new = self.progress.history[self.written :]
         if not new:
             return  # stopped before the evaluation
-        with self.path.open("ab") as file:
-            file.write(b"".join(map(record, [*curves(new, []), *self._images()])))
-            file.flush()
-            os.fsync(file.fileno())
+        self._write([*curves(new, []), *self._images()])
+        self.writer.flush()
         self.written += len(new)
 
+    def on_train_end(self, run_context):
+        self.writer.close()
+
+    def _write(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.writer.write(event.SerializeToString())
+
     def _images(self) -> list[Event]:
-        """Confusion matrix and samples, where the epoch evaluated last is the best."""
+        """Confusion matrix and samples if the epoch evaluated last is the best, else nothing."""
         scores, history = self.scores(), self.progress.history
         if scores is None or not history[-1]["best"]:
             return []
         epoch = history[-1]["epoch"]
-        said = f"epoch {epoch}, accuracy {scores.accuracy:.4f}"
-        matrix = confusion_matrix(scores.confusion, f"Confusion matrix, {said}")
-        grid = sample_grid(self.faces, self.logits(self.faces.images), f"Validation faces, {said}")
+        when = f"epoch {epoch}, accuracy {scores.accuracy:.4f}"
+        matrix = figures.confusion_matrix(scores.confusion, f"Confusion matrix, {when}")
+        grid = sample_grid(self.faces, self.logits(self.faces.images), f"Validation faces, {when}")
         return [image(tag, fig, epoch) for tag, fig in ((CONFUSION, matrix), (SAMPLES, grid))]
 
 
-# --- what stands in a file ----------------------------------------------------------------------
+# --- the events ---------------------------------------------------------------------------------
 
 
 def head(config: Mapping[str, Any], config_text: str) -> list[Event]:
-    """Version, start of the session, the settings as text and for the HParams tab.
+    """File version, session start, the settings as text and for the HParams tab.
 
-    The start at step 0 makes a TensorBoard that is open forget what the older file told it.
+    A session start at step 0 makes an open TensorBoard drop what it read from the older file.
     """
     experiment, session, _ = hparams(hyper_parameters(config), dict.fromkeys(SCALARS))
     now = time.time()
@@ -139,20 +149,16 @@ def head(config: Mapping[str, Any], config_text: str) -> list[Event]:
 
 def hyper_parameters(config: Mapping[str, Any]) -> dict[str, bool | float | str]:
     """Values by dotted key, as HParams takes them: lists as JSON text, nulls left out."""
-    sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
-    leaves = {key: value for key, value in config.items() if key not in sections}
-    for section, values in sections.items():
-        leaves |= {f"{section}.{key}": value for key, value in values.items()}
-    plain = (bool, int, float, str)
+    leaves = {dotted(path): value for path, value in flat(config).items()}
     return {
-        key: value if isinstance(value, plain) else json.dumps(value)
+        key: json.dumps(value) if isinstance(value, list) else value
         for key, value in leaves.items()
-        if value not in (None, [])
+        if value is not None and not key.startswith(NO_HYPER_PARAMETERS)
     }
 
 
 def curves(history: Sequence[Mapping[str, Any]], known: Iterable[Event]) -> Iterator[Event]:
-    """The scalars of each epoch; their time is that of ``known`` events of the epoch, else now."""
+    """The scalars of each epoch, at the time of the epoch's ``known`` events, else now."""
     times = {event.step: event.wall_time for event in known if not is_image(event)}
     for line in history:
         moment = times.get(line["epoch"], time.time())
@@ -171,7 +177,7 @@ def image(tag: str, figure: style.Figure, epoch: int) -> Event:
 
 
 def merged_images(events: Iterable[Event], history: Sequence[Mapping[str, Any]]) -> list[Event]:
-    """The images of the best epochs, the last of each tag and epoch, by epoch."""
+    """The images of the epochs that were the best, by epoch; of several with one tag the last."""
     best = {line["epoch"] for line in history if line["best"]}
     kept = {
         (event.step, event.summary.value[0].tag): event
@@ -193,9 +199,9 @@ def some_of_each(faces: Faces) -> Faces:
     return Faces(faces.images[chosen], faces.labels[chosen])
 
 
-def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> style.Figure:
-    """A row an emotion: the faces with what is predicted, in blue where it is right."""
-    rows: dict[int, list[Tile]] = {code: [] for code in range(len(EMOTIONS))}
+def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> figures.Figure:
+    """One row per emotion: the faces with their predictions, correct ones in blue."""
+    rows: dict[int, list[figures.Tile]] = {code: [] for code in range(len(EMOTIONS))}
     for face, label, chances in zip(faces.images, faces.labels, softmax(logits), strict=True):
         found = int(chances.argmax())
         colour = style.RIGHT if found == label else style.WRONG
@@ -208,20 +214,26 @@ def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> style.Figure:
 
 
 def event_files(folder: Path) -> list[Path]:
-    """The folder's event files, the oldest first."""
+    """The folder's event files, oldest first."""
     return sorted(folder.glob(PREFIX + "*"))
 
 
-def record(event: Event) -> bytes:
-    """The event as one TFRecord."""
-    message = event.SerializeToString()
-    length = struct.pack("<Q", len(message))
-    sums = [struct.pack("<I", masked_crc32c(part)) for part in (length, message)]
-    return length + sums[0] + message + sums[1]
+def name_after(older: Sequence[Path]) -> str:
+    """The name of a new file: the time, but after every older file's name.
+
+    The clock may stand still or be set back. An equal name would be deleted with the older files,
+    and TensorBoard does not go back to a name that sorts before the one it has read.
+    """
+    name = f"{PREFIX}{time.time():017.6f}"
+    return max(name, older[-1].name + "0") if older else name
 
 
 def read_events(path: Path) -> list[Event]:
-    """The events of a file up to the first record that is cut short or damaged."""
+    """The events of a file, up to the first truncated or damaged record.
+
+    A record is the message's length (uint64), its masked CRC-32C, the message, its masked CRC-32C,
+    little-endian.
+    """
     content, start, events = path.read_bytes(), 0, []
     while start + 12 <= len(content):
         length, length_sum = struct.unpack_from("<QI", content, start)
@@ -231,9 +243,6 @@ def read_events(path: Path) -> list[Event]:
         message = content[start + 12 : end]
         if masked_crc32c(message) != struct.unpack_from("<I", content, end)[0]:
             break
-        try:
-            events.append(Event.FromString(message))
-        except DecodeError:
-            break
+        events.append(Event.FromString(message))
         start = end + 4
     return events
