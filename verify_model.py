@@ -42,12 +42,8 @@ def verify(path: Path, arguments: argparse.Namespace) -> int:
     from ferspore import runtime
     from ferspore.data.csv import DataError
     from ferspore.files import write_file
-    from ferspore.verification.verify import (
-        NoCheckpointError,
-        Verifier,
-        format_report,
-        format_table,
-    )
+    from ferspore.verification.text import format_report, format_table
+    from ferspore.verification.verifier import NoCheckpointError, Verifier
 
     runtime.select_device("CPU")  # the judge is the same everywhere
     verifier = Verifier(Path(arguments.csv) if arguments.csv else None)
