@@ -87,7 +87,7 @@ def test_accuracy_is_measured_at_the_size_that_the_net_was_trained_on(best, judg
     report = judge.verify(best)
     assert report.recorded_accuracy == recorded
     if told_by == "nothing":
-        assert "not trained on 48x48 faces, which is assumed" in failed(report)["accuracy"]
+        assert "48x48 faces were wrongly assumed" in failed(report)["accuracy"]
     else:
         assert report.sound and "as recorded" in findings(report)["accuracy"]
         assert report.measured_accuracy == recorded

@@ -35,10 +35,10 @@ def check_predictions(logits: np.ndarray, kind: Kind) -> Finding:
     likeliest = softmax(logits).max(axis=1)
     seen = f"on {len(logits)} fixed inputs"
     if likeliest.max() < UNIFORM:
-        text = f"uniform {seen}, no class above {likeliest.max():.3f}: as good as never trained"
+        text = f"uniform {seen}, no class above {likeliest.max():.3f}: practically untrained"
         return Finding("FAIL", "predictions", text)
     if (classes > 0).sum() == 1:
-        text = f"{EMOTIONS[classes.argmax()]!r} {seen}, whatever it sees: collapsed"
+        text = f"{EMOTIONS[classes.argmax()]!r} {seen}, whatever the face: collapsed"
         if kind == "snapshot":
             return Finding("WARN", "predictions", f"{text}, or early in its training")
         return Finding("FAIL", "predictions", text)
@@ -71,7 +71,7 @@ def check_accuracy(
                 return Finding("WARN", "accuracy", f"{text}, {faces}: {meaning}")
             meaning = "not the weights recorded"
             if assumed:
-                meaning += f", or not trained on {FACE_SIZE}x{FACE_SIZE} faces, which is assumed"
+                meaning += f", or {FACE_SIZE}x{FACE_SIZE} faces were wrongly assumed"
             return Finding("FAIL", "accuracy", f"{text}, {faces}: {meaning}")
         text += ", as recorded"
     else:

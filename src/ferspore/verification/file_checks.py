@@ -34,7 +34,7 @@ def check_sidecar(path: Path, content: bytes) -> tuple[Sidecar | None, Finding]:
     except UnsoundError as error:
         level = "FAIL" if sidecar_path(path).exists() else "WARN"
         is_snapshot = SNAPSHOT_NAME.fullmatch(path.name)
-        meaning = "a resume passes it over" if is_snapshot else "the file is judged by itself"
+        meaning = "a resume skips it" if is_snapshot else "the file is judged on its own"
         return None, Finding(level, "sidecar", f"{printable(str(error), 160)}; {meaning}")
     if len(content) != sidecar.bytes:
         fault = "cut short" if len(content) < sidecar.bytes else "not the file that was written"

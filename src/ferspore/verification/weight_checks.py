@@ -50,14 +50,14 @@ def check_network(subject: Subject, shapes: Shapes) -> Finding:
         (f"incomplete, {of_all} missing", missing),
         (f"{counted(len(other), 'other shape')}: another model's file", other),
         (f"{counted(len(unknown), 'tensor')} not of this model", unknown),
-        (f"{counted(len(no_floats), 'tensor')} not of floating point", no_floats),
+        (f"{counted(len(no_floats), 'tensor')} not floating-point", no_floats),
     ]
     if texts := [f"{what}: {listed(names)}" for what, names in faults if names]:
         return Finding("FAIL", "network", "; ".join(texts))
-    text = f"all {len(shapes)} tensors ({_parameters(shapes):,} parameters) are there, in shape"
+    text = f"all {len(shapes)} tensors ({_parameters(shapes):,} parameters) have the right shapes"
     types = {str(tensors[name].dtype) for name in shapes} - {"float32"}
     if types:
-        return Finding("WARN", "network", f"{text}, but of type {', '.join(sorted(types))}")
+        return Finding("WARN", "network", f"{text}, but as {', '.join(sorted(types))}")
     return Finding("PASS", "network", text)
 
 
@@ -137,7 +137,7 @@ def _is_trained(name: str) -> bool:
 
 
 def check_values(tensors: Mapping[str, np.ndarray]) -> Finding:
-    """NaN, infinities, kernels that are all one value, numbers beyond reason."""
+    """NaN, infinities, kernels that are all one value, implausibly large numbers."""
     bad, flat, huge = [], [], []
     for name, value in tensors.items():
         if value.dtype.kind != "f" or value.size == 0:
@@ -154,7 +154,7 @@ def check_values(tensors: Mapping[str, np.ndarray]) -> Finding:
     if flat:
         return Finding("FAIL", "values", f"wiped, one value throughout: {listed(flat)}")
     if huge:
-        text = f"beyond reason, a flipped bit or diverged: {listed(huge)}"
+        text = f"implausibly large, from a flipped bit or divergence: {listed(huge)}"
         return Finding("WARN", "values", text)
     return Finding("PASS", "values", "all finite, no kernel is constant")
 
@@ -189,7 +189,7 @@ def check_statistics(tensors: Mapping[str, np.ndarray]) -> Finding:
 
 
 def check_trained(weights: Mapping[str, np.ndarray], shapes: Shapes, seed: int | None) -> Finding:
-    """How many tensors still have the values that they started from.
+    """How many tensors still have their initial values.
 
     Those are drawn in the order of ``shapes``. Without the ``seed`` only batch-norm scales and
     shifts and biases are known: they start at 0 or 1.
