@@ -101,7 +101,7 @@ def check_record(subject: Subject) -> Finding | None:
         text = f"{text} in the file, {other:.4f} at {at} in its sidecar: not written together"
         return Finding("FAIL", "record", text)
     if subject.history:
-        line = subject.history.get(epoch, {})
+        line = next((line for at, line in subject.history.items() if at == epoch), {})
         known = number(line.get("val_accuracy"))
         if known is None or not _same((known, epoch), (accuracy, epoch)):
             said = "has no such epoch" if known is None else f"says {known:.4f}"

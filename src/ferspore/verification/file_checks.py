@@ -6,7 +6,7 @@ from pathlib import Path
 from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt
 from ferspore.run.names import SNAPSHOT_NAME, sidecar_path
 from ferspore.run.sidecar import read_sidecar
-from ferspore.verification.findings import Finding, counted, printable
+from ferspore.verification.findings import Finding, Level, counted, printable
 from ferspore.verification.subject import Sidecar
 
 
@@ -32,7 +32,7 @@ def check_sidecar(path: Path, content: bytes) -> tuple[Sidecar | None, Finding]:
     try:
         sidecar = read_sidecar(path)
     except UnsoundError as error:
-        level = "FAIL" if sidecar_path(path).exists() else "WARN"
+        level: Level = "FAIL" if sidecar_path(path).exists() else "WARN"
         is_snapshot = SNAPSHOT_NAME.fullmatch(path.name)
         meaning = "a resume skips it" if is_snapshot else "the file is judged on its own"
         return None, Finding(level, "sidecar", f"{printable(str(error), 160)}; {meaning}")

@@ -66,7 +66,7 @@ class Report:
 def best_of(reports: Iterable[Report]) -> Report | None:
     """The sound one with the highest accuracy, the first of equals."""
     known = [report for report in reports if report.sound and report.accuracy is not None]
-    return max(known, key=lambda report: report.accuracy, default=None)
+    return max(known, key=lambda report: report.accuracy or 0.0, default=None)
 
 
 def counted(number: int, noun: str) -> str:

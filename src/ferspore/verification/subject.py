@@ -56,7 +56,8 @@ class Subject:
         history = self.history
         if isinstance(self.sidecar, SnapshotSidecar):
             history = _by_epoch(self.sidecar.history) if self.sidecar.evaluated else {}
-        return number(history.get(self.epoch, {}).get("val_accuracy"))
+        line = {} if self.epoch is None else history.get(self.epoch, {})
+        return number(line.get("val_accuracy"))
 
 
 def config_in(sidecar: Sidecar | None) -> Config | None:

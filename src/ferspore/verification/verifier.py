@@ -52,7 +52,7 @@ class Verifier:
     def __init__(self, csv: Path | None = None):
         self.csv = csv
         self._evaluator = cache(Evaluator)  # by architecture and face size
-        self._table = cache(lambda usage: load_csv(csv, (usage,), report=lambda _: None))
+        self._table = cache(lambda csv, usage: load_csv(csv, (usage,), report=lambda _: None))
 
     def verify(self, path: Path) -> Report:
         """Look at one file.
@@ -137,14 +137,14 @@ class Verifier:
         ]
         if self.csv is None:
             return None, findings
-        measured, found = self._measure(evaluator, subject)
+        measured, found = self._measure(evaluator, subject, self.csv)
         return measured, [*findings, found]
 
-    def _measure(self, evaluator: Evaluator, subject: Subject) -> tuple[float, Finding]:
+    def _measure(self, evaluator: Evaluator, subject: Subject, csv: Path) -> tuple[float, Finding]:
         usage = subject.config.data.val_usage if subject.config else "PublicTest"
         if isinstance(subject.sidecar, ModelSidecar) and subject.sidecar.usage in SPLITS:
             usage = subject.sidecar.usage
-        table = self._table(usage)
+        table = self._table(csv, usage)
         faces = table.splits[usage]
         accuracy = evaluator.score(faces).accuracy
         return accuracy, check_accuracy(
