@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from PIL import Image
 
 from ferspore.cli import common
 from ferspore.cli import explain as tool
@@ -114,11 +115,18 @@ def test_maps_equal_finite_differences(faces, changed):
     assert (heat.max((1, 2)) > 0).sum() > COUNT // 3  # not equal because nothing is there
 
 
-def test_heat_is_the_maps_enlarged_between_pixel_centres(evaluator, faces):
+@pytest.mark.parametrize("seen", [48, 24])
+def test_heat_is_the_maps_enlarged_between_pixel_centres(evaluator, faces, seen):
+    """At the size that the net was trained on; its head is linear, so the maps' gradients are
+    the head's weights (but for a factor)."""
+    trained = Evaluator(evaluator.network.architecture, seen)
+    trained.load(random_weights(trained, seed=4))
     emotions = np.asarray(faces.labels, np.int64)
-    chosen = Tensor(np.eye(len(EMOTIONS), dtype=np.float32)[emotions])
-    small = GradCam(evaluator.network)(as_input(faces.images), chosen).asnumpy()
-    heat = heat_maps(evaluator, faces.images, emotions)
+    images = [Image.fromarray(face).resize((seen, seen), Image.BILINEAR) for face in faces.images]
+    maps = Features(evaluator.network)(as_input(np.stack(images))).asnumpy()
+    head = evaluator.network.head.weight.asnumpy()[emotions]
+    small = np.maximum(np.einsum("nc,nchw->nhw", head, maps), 0)
+    heat = heat_maps(trained, faces.images, emotions)
     size = small.shape[1]
     at = (np.arange(48) + 0.5) * size / 48 - 0.5  # pixel centres; np.interp holds the edges
     for row in range(COUNT):
@@ -126,6 +134,7 @@ def test_heat_is_the_maps_enlarged_between_pixel_centres(evaluator, faces):
         high = np.array([np.interp(at, np.arange(size), line) for line in wide.T]).T
         expected = high / high.max() if high.max() > 0 else high
         np.testing.assert_allclose(heat[row], expected, atol=1e-5)
+    assert size == seen // 4 and heat.any()
 
 
 def test_heat_is_from_0_to_1_and_does_not_depend_on_the_batch(evaluator, faces):

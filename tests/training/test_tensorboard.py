@@ -15,7 +15,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import RecordWriter
 
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.run.progress import Progress
 from ferspore.run.sidecar import seal, unseal
 from ferspore.training import tensorboard as events

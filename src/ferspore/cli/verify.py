@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
 
 def work(arguments: argparse.Namespace) -> int:
     from ferspore.data.csv import DataError
-    from ferspore.verification.verify import NoCheckpointError
+    from ferspore.verification.verifier import NoCheckpointError
 
     path = Path(arguments.ckpt)
     for needed in (path, *([Path(arguments.csv)] if arguments.csv else [])):
@@ -47,7 +47,8 @@ def work(arguments: argparse.Namespace) -> int:
 
 
 def verify(path: Path, arguments: argparse.Namespace) -> int:
-    from ferspore.verification.verify import Verifier, format_report, format_table
+    from ferspore.verification.text import format_report, format_table
+    from ferspore.verification.verifier import Verifier
 
     verifier = Verifier(Path(arguments.csv) if arguments.csv else None)
     paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None

@@ -8,8 +8,7 @@ import numpy as np
 from mindspore import Tensor
 from pydantic import ValidationError
 
-from ferspore.config.loading import config_from_dict
-from ferspore.config.schema import ConfigError, Model
+from ferspore.config.schema import Data, Model
 from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
 from ferspore.evaluation.scores import Scores, score
@@ -17,7 +16,7 @@ from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import Architecture, ResNet, architecture_of
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
 from ferspore.run.names import sidecar_path
-from ferspore.run.sidecar import read_sound
+from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
 BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 
@@ -85,8 +84,27 @@ def shape_differences(
     ]
 
 
+def architecture_in(tensors: Mapping[str, np.ndarray]) -> Architecture:
+    """The architecture of the net that these tensors are the parameters of, from their shapes.
+
+    Raises:
+        UnsoundError: they are not of this network.
+    """
+    architecture = architecture_of({name: value.shape for name, value in tensors.items()})
+    if architecture is None:
+        names = ", ".join(list(tensors)[:3])
+        raise UnsoundError(f"it holds no network of ours (its tensors: {names}, ...)")
+    try:  # the bounds of the configuration: a hostile shape must not make us build a huge net
+        Model(**asdict(architecture))
+    except ValidationError as error:
+        raise UnsoundError(
+            f"its network is beyond what the configuration allows: {architecture}"
+        ) from error
+    return architecture
+
+
 def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]:
-    """Architecture and weights of the net in a checkpoint of any kind, from its shapes.
+    """Architecture and weights of the net in a checkpoint of any kind.
 
     A snapshot's moving average stands in for its weights, as in its evaluation.
 
@@ -99,25 +117,23 @@ def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]
         if name.startswith("ema.")
     }
     tensors = {**contents.tensors, **averages}
-    architecture = architecture_of({name: value.shape for name, value in tensors.items()})
-    if architecture is None:
-        names = ", ".join(list(contents.tensors)[:3])
-        raise UnsoundError(f"it holds no network of ours (its tensors: {names}, ...)")
-    try:  # the bounds of the configuration: a hostile shape must not make us build a huge net
-        Model(**asdict(architecture))
-    except ValidationError as error:
-        raise UnsoundError(
-            f"its network is beyond what the configuration allows: {architecture}"
-        ) from error
+    architecture = architecture_in(tensors)
     names = [parameter.name for parameter in ResNet(architecture).get_parameters()]
     return architecture, {name: tensors[name] for name in names if name in tensors}
 
 
-def _face_size(config: Mapping[str, object]) -> int:
+def face_size_of(contents: Contents, sidecar: ModelSidecar | SnapshotSidecar | None) -> int:
+    """Pixels a side of the faces that a checkpoint's net sees: what its sidecar says, else the
+    number inside the file, else 48.
+
+    Raises:
+        UnsoundError: that is no size that a configuration allows.
+    """
+    told = contents.info.get("face_size", FACE_SIZE) if sidecar is None else sidecar.face_size
     try:
-        return config_from_dict(config, "its sidecar").data.face_size
-    except ConfigError as error:
-        raise UnsoundError(f"the configuration in its sidecar: {error}") from error
+        return Data(face_size=told).face_size
+    except ValidationError as error:
+        raise UnsoundError(f"its face_size {told}: {error.errors()[0]['msg']}") from error
 
 
 def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
@@ -127,14 +143,16 @@ def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
         UnsoundError: the file is damaged, or no checkpoint of this network.
         OSError: it cannot be read.
     """
-    lines, face_size = [], FACE_SIZE
+    lines, sidecar = [], None
     if sidecar_path(path).exists():
         contents, sidecar = read_sound(path)
-        face_size = _face_size(sidecar.config)
     else:
         contents = read_ckpt(path)
-        lines.append(f"{path}: no sidecar; the network is built from the shapes in the file")
+        line = f"{path}: no sidecar; the network is built from the shapes in the file"
+        if "face_size" not in contents.info:
+            line += f", faces of {FACE_SIZE}x{FACE_SIZE} are assumed"
+        lines.append(line)
     architecture, weights = weights_in(contents)
-    evaluator = Evaluator(architecture, face_size)
+    evaluator = Evaluator(architecture, face_size_of(contents, sidecar))
     evaluator.load(weights)
     return evaluator, lines

@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 from PIL import Image
 
 from ferspore.data.faces import Faces
+from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
@@ -26,7 +27,7 @@ MOST_COLOUR = 0.75  # share of the heat's colour over the face where the heat is
 
 
 class GradCam(nn.Cell):
-    """Faces (B,1,48,48) float32, chosen (B,7) float32 one-hot -> maps (B,h,w) float32 >= 0.
+    """Faces (B,1,S,S) float32, chosen (B,7) float32 one-hot -> maps (B,h,w) float32 >= 0.
 
     The maps have the size of the last stage's. ``network`` has to be in evaluation mode: in
     training the batch statistics would make a face's map depend on its neighbours.
@@ -49,7 +50,8 @@ class GradCam(nn.Cell):
 
 
 def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
-    """Grad-CAM of one emotion for each face, enlarged to its pixels by bilinear interpolation.
+    """Grad-CAM of one emotion for each face at the size that the net sees, enlarged to the face's
+    pixels by bilinear interpolation.
 
     images: uint8 (N,48,48).
     emotions: integers (N,), the emotion whose logit is explained.
@@ -58,11 +60,13 @@ def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) ->
     for the emotion.
     """
     grad_cam = GradCam(evaluator.network)
+    size = evaluator.face_size
+    images = resize(images, size)
     heat = np.zeros((len(images), FACE_SIZE, FACE_SIZE), np.float32)
     for start in range(0, len(images), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
         # Padded to a full batch, since another shape is another graph.
-        faces = np.zeros((BATCH_SIZE, 1, FACE_SIZE, FACE_SIZE), np.float32)
+        faces = np.zeros((BATCH_SIZE, 1, size, size), np.float32)
         chosen = np.zeros((BATCH_SIZE, len(EMOTIONS)), np.float32)
         faces[: len(images[batch]), 0] = images[batch]
         chosen[np.arange(len(emotions[batch])), emotions[batch]] = 1.0

@@ -22,7 +22,7 @@ from tensorboardX.summary import hparams, scalar, text
 
 from ferspore import files
 from ferspore.config.paths import dotted, flat
-from ferspore.data.csv import Faces
+from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import style
@@ -122,7 +122,7 @@ class EventLog(Callback):
             return []
         epoch = history[-1]["epoch"]
         when = f"epoch {epoch}, accuracy {scores.accuracy:.4f}"
-        matrix = figures.confusion_matrix(scores.confusion, f"Confusion matrix, {when}")
+        matrix = confusion_matrix(scores.confusion, f"Confusion matrix, {when}")
         grid = sample_grid(self.faces, self.logits(self.faces.images), f"Validation faces, {when}")
         return [image(tag, fig, epoch) for tag, fig in ((CONFUSION, matrix), (SAMPLES, grid))]
 
@@ -199,9 +199,9 @@ def some_of_each(faces: Faces) -> Faces:
     return Faces(faces.images[chosen], faces.labels[chosen])
 
 
-def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> figures.Figure:
+def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> style.Figure:
     """One row per emotion: the faces with their predictions, correct ones in blue."""
-    rows: dict[int, list[figures.Tile]] = {code: [] for code in range(len(EMOTIONS))}
+    rows: dict[int, list[Tile]] = {code: [] for code in range(len(EMOTIONS))}
     for face, label, chances in zip(faces.images, faces.labels, softmax(logits), strict=True):
         found = int(chances.argmax())
         colour = style.RIGHT if found == label else style.WRONG

@@ -1,0 +1,67 @@
+"""The size of face that a checkpoint's net sees: from its sidecar, from the file, or assumed."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from PIL import Image
+
+from ferspore.data.practice import draw_faces
+from ferspore.evaluation.evaluator import load_evaluator
+from ferspore.network.resnet import Architecture, build_network
+from ferspore.run.ckpt import UnsoundError
+from ferspore.run.sidecar import describe_file, seal
+from tests.runs import save_weights
+
+NETWORK = build_network(Architecture(width=4, blocks=(1, 1), squeeze_excite=False), seed=3)
+UNKNOWN = {
+    **{"kind": "best", "run": "", "sequence": 0, "best_accuracy": None, "best_epoch": None},
+    **{"epoch": 1, "monitor": "val_accuracy", "usage": "PublicTest", "val_loss": None},
+    **{"parameters": 0, "classes": [], "config": {}, "data": {}, "command": "", "history": []},
+}
+
+
+def save(folder, inside, beside):
+    """NETWORK with its size of face told inside the file and in its sidecar, where there is one."""
+    path = folder / "model.ckpt"
+    weights = {p.name: p.asnumpy() for p in NETWORK.get_parameters()}
+    save_weights(path, weights, {} if inside is None else {"face_size": inside})
+    if beside is not None:
+        values = {**describe_file(path, path.name), **UNKNOWN, "face_size": beside}
+        path.with_suffix(".json").write_bytes(seal(values))
+    return path
+
+
+@pytest.mark.parametrize(
+    "inside, beside, size, said",
+    [
+        (None, 24, 24, []),
+        (20, 24, 24, []),  # the sidecar wins
+        (24, None, 24, ["no sidecar; the network is built from the shapes in the file"]),
+        (
+            *(None, None, 48),
+            ["no sidecar; the network is built from the shapes in the file, faces of 48x48 are "
+             "assumed"],
+        ),
+    ],
+)  # fmt: skip
+def test_faces_are_judged_at_the_size_that_the_net_sees(tmp_path, inside, beside, size, said):
+    path = save(tmp_path, inside, beside)
+    evaluator, lines = load_evaluator(path)
+    assert evaluator.face_size == size and lines == [f"{path}: {line}" for line in said]
+    faces, _ = draw_faces(7, np.random.default_rng(1))
+    small = [Image.fromarray(face).resize((size, size), Image.BILINEAR) for face in faces]
+    NETWORK.set_train(False)
+    expected = NETWORK(Tensor(np.stack(small)[:, None].astype(np.float32))).asnumpy()
+    np.testing.assert_allclose(evaluator.logits(faces), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 15, 49, 1024, 2**40, 24.0, float("nan")])
+def test_a_size_that_no_configuration_allows_is_refused(tmp_path, size):
+    with pytest.raises(UnsoundError, match=f"face_size {size}: Input should be"):
+        load_evaluator(save(tmp_path, size, None))
+
+
+@pytest.mark.parametrize("size", [15, 49, 1024])
+def test_such_a_size_in_a_sidecar_is_refused(tmp_path, size):
+    with pytest.raises(UnsoundError, match=f"face_size {size}: Input should be"):
+        load_evaluator(save(tmp_path, 48, size))
