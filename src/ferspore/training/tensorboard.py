@@ -27,6 +27,7 @@ from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import style
 from ferspore.pictures.faces import Tile, grid
+from ferspore.pictures.scores import confusion_matrix
 from ferspore.run.progress import Progress
 
 PREFIX = "events.out.tfevents."  # TensorBoard looks for "tfevents" in a name
