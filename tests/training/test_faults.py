@@ -194,7 +194,7 @@ def test_a_rival_is_refused_while_the_first_lives_and_may_follow_it(
     for name in (".writing-fer-2_1.tmp", ".writing-best_model.json", "fer-9_9.json"):
         (folder / name).write_text("cut short")
     code, lines = runs.train(folder, csv, resume="auto", training__epochs=EPOCHS)
-    assert code == 0 and "epoch 1 was not evaluated before the stop" in "\n".join(lines)
+    assert code == 0 and "epoch 1 was not evaluated yet" in "\n".join(lines)
     assert_all_whole(folder)
     assert not list(differences(folder, straight))
 
@@ -208,7 +208,7 @@ def test_an_interrupt_saves_and_says_how_to_go_on(csv, tmp_path, trainer):
     assert process.process.stderr.read() == ""
     os.set_blocking(process.output.fileno(), False)
     text = process.output.read()
-    assert "stopped by SIGINT after epoch" in text and f"--save_dir {folder} --resume" in text
+    assert "stopped by SIGINT (Ctrl-C) in epoch" in text and f"--save_dir {folder} --resume" in text
     assert_all_whole(folder)
 
 

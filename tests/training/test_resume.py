@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ferspore import files
-from ferspore.config.loading import load_config
+from ferspore.cli import train as command_line
+from ferspore.config.loading import Override, load_config
 from ferspore.config.schema import ConfigError
 from ferspore.run.asked import Asked, RefusalError, look
 from ferspore.run.ckpt import UnsoundError, read_ckpt
@@ -93,7 +94,7 @@ def test_stops_at_epoch_ends_and_in_mid_epoch_change_nothing(csv, straight, tmp_
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 143
-    assert "stopped by SIGTERM after epoch" in output and "--resume" in output
+    assert "stopped by SIGTERM in epoch" in output and "--resume" in output
     again = runs.call("--save_dir", folder, "--resume", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "resumed from" in again.stdout
@@ -137,15 +138,16 @@ def test_every_mid_epoch_snapshot_leads_to_the_same_run(csv, straight, tmp_path)
     )  # fmt: skip
     assert code == 0
     for name in ("fer-1_1.ckpt", "fer-2_3.ckpt", "fer-4_4.ckpt"):
-        folder = tmp_path / name
+        folder = tmp_path / name.removesuffix(".ckpt")
         folder.mkdir()
         for part in (source / name, source / "best_model.ckpt"):
             shutil.copy(part, folder)
             shutil.copy(sidecar_path(part), folder)
         mindspore.set_seed(99)
         np.random.seed(99)
-        code, _ = runs.train(folder, None, resume=folder)
-        assert code == 0
+        code, lines = runs.train(folder, None, resume=folder)
+        epoch, step = name.removeprefix("fer-").removesuffix(".ckpt").split("_")
+        assert code == 0 and f"at epoch {epoch}, step {step}/4" in "\n".join(lines)
         assert_same_run(folder, straight)
 
 
@@ -241,6 +243,32 @@ def test_damaged_at_random_never_a_wrong_load(stopped):
             read_snapshot(path)
         part.write_bytes(originals[part])
     assert read_snapshot(path)
+
+
+def test_from_an_older_snapshot_of_a_finished_run_the_final_model_is_new(straight, tmp_path):
+    folder = shutil.copytree(straight, tmp_path / "run")
+    old = (folder / "final_model.ckpt").read_bytes()
+    loaded = load_config(None, [Override("training.lr", 0.5, "--lr")])
+    lines: list[str] = []
+    asked = Asked(folder, loaded, folder / "fer-2_4.ckpt")
+    assert command_line.train(asked, lines.append) == 0
+    text = "\n".join(lines)
+    assert "at epoch 2, step 4/4" in text and "finished: 4 epochs" in text
+    assert (folder / "final_model.ckpt").read_bytes() != old
+    new = read_ckpt(folder / "final_model.ckpt").tensors
+    newest = read_snapshot(folder / "fer-4_4.ckpt").contents.tensors
+    np.testing.assert_array_equal(new["head.weight"], newest["ema.head.weight"])
+    code, lines = runs.train(folder, None, resume="auto")
+    assert code == 0 and lines[0].startswith("already finished: 4 epochs")
+
+
+def test_a_snapshot_of_another_folder_goes_on_in_an_empty_one(straight, stopped, tmp_path):
+    before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+    folder = tmp_path / "elsewhere"
+    code, lines = runs.train(folder, None, resume=stopped)
+    assert code == 0 and "at epoch 2, step 4/4" in "\n".join(lines)
+    assert_same_run(folder, straight)
+    assert {p.name: p.read_bytes() for p in stopped.iterdir() if p.name in before} == before
 
 
 def test_what_defines_the_run_is_refused_with_both_values(stopped, csv):

@@ -11,7 +11,7 @@ from ferspore.config.schema import ConfigError
 from ferspore.data.csv import DataError, load_csv
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.run.asked import RefusalError
-from ferspore.run.ckpt import read_ckpt
+from ferspore.run.ckpt import not_finite, read_ckpt
 from ferspore.run.folder import list_snapshots, read_snapshot
 from ferspore.run.sidecar import read_sound
 from tests import runs
@@ -164,11 +164,38 @@ def test_a_folder_with_a_run_is_not_touched_without_resume(finished, csv):
     assert after == before
 
 
-def test_private_test_is_not_read(csv, tmp_path):
-    bare = tmp_path / "no-private.csv"
-    lines = [line for line in csv.read_text().splitlines() if "PrivateTest" not in line]
-    bare.write_text("\n".join(lines) + "\n")
-    assert runs.train(tmp_path / "run", bare, training__epochs=1)[0] == 0
+def test_private_test_changes_nothing(finished, csv, tmp_path):
+    """Other PrivateTest faces and labels, the same run."""
+    altered = tmp_path / "altered.csv"
+    altered.write_text("\n".join(map(inverted, csv.read_text().splitlines())) + "\n")
+    assert altered.read_text() != csv.read_text()
+    code, _ = runs.train(
+        tmp_path / "run", altered, training__epochs=3, checkpoint__keep_checkpoint_max=2
+    )
+    assert code == 0
+    for name in ("best_model.ckpt", "final_model.ckpt", "fer-3_4.ckpt"):
+        assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def inverted(line: str) -> str:
+    emotion, pixels, usage = line.split(",")
+    if usage != "PrivateTest":
+        return line
+    negative = " ".join(str(255 - int(pixel)) for pixel in pixels.split())
+    return f"{(int(emotion) + 1) % 7},{negative},{usage}"
+
+
+def test_weights_that_diverge_at_an_epoch_s_last_step_are_never_a_snapshot(csv, tmp_path):
+    """The loss is that of the weights before the step: it is finite, they are not any more."""
+    folder = tmp_path / "run"
+    code, lines = runs.train(
+        folder, csv, training__batch_size=70, training__lr=1e30, training__warmup_epochs=0,
+        checkpoint__keep_checkpoint_max=1, training__epochs=4,
+    )  # fmt: skip
+    assert code == 1 and "try a lower --lr (now 1e+30)" in lines[-1]
+    assert "not finite" in lines[-1] or "the loss is" in lines[-1]
+    for path in folder.glob("*.ckpt"):
+        assert not not_finite(read_ckpt(path).tensors)
 
 
 def test_val_loss_as_the_monitor_and_early_stopping(csv, tmp_path):
@@ -183,6 +210,11 @@ def test_val_loss_as_the_monitor_and_early_stopping(csv, tmp_path):
     assert losses[-1] >= min(losses[:-1]) and "stopped early" in "\n".join(lines)
     sidecar = json.loads((folder / "best_model.json").read_text())
     assert sidecar["val_loss"] == min(losses)
+    best = records[losses.index(min(losses))]
+    told = f"val_loss {best['val_loss']:.4f}"
+    said = f"accuracy {best['val_accuracy']:.4f}"
+    assert any(line.startswith(f"New best {told} ({said}) at epoch") for line in lines)
+    assert f"best {told}, {said} at epoch {best['epoch']}" in "\n".join(lines[-6:])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(csv, tmp_path):

@@ -19,6 +19,7 @@ from ferspore.run.folder import read_snapshot
 from ferspore.training.setup import architecture_in
 from ferspore.training.stages import check_hand_overs
 from tests import runs
+from tests.same_run import differences
 
 STAGES = [
     {
@@ -62,7 +63,9 @@ def test_all_stages_run_hand_over_and_are_passed_over_when_finished(csv, tmp_pat
     first = read_snapshot(folder / "full" / "fer-1_4.ckpt")
     assert first.sidecar.stage == "full"
     handed = read_ckpt(folder / "small" / "best_model.ckpt").tensors
-    np.testing.assert_allclose(first.tensors["stem.0.weight"], handed["stem.0.weight"], atol=1e-7)
+    np.testing.assert_allclose(
+        first.contents.tensors["stem.0.weight"], handed["stem.0.weight"], atol=1e-7
+    )
 
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")}
     code, text = staged(folder, load_config(None), resume="auto")
@@ -83,6 +86,36 @@ def test_a_stop_in_the_second_stage_goes_on_there(csv, tmp_path):
     for name in ("fer-2_4.ckpt", "final_model.ckpt", "best_model.ckpt"):
         mine, theirs = (read_ckpt(f / "full" / name).tensors for f in (stopped, straight))
         assert all(mine[key].tobytes() == theirs[key].tobytes() for key in theirs)
+
+
+def test_a_stop_in_the_first_stage_goes_on_through_all(csv, tmp_path):
+    """Killed after the first stage's first snapshot; the second has not begun."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    stages = [{**STAGES[0], "training": {"epochs": 2}}, STAGES[1]]
+    loaded = given(csv, tmp_path, stages)
+    assert staged(straight, loaded)[0] == 0
+    assert staged(stopped, loaded, only="small")[0] == 0
+    for path in [*(stopped / "small").glob("fer-2*"), *(stopped / "small").glob("final*")]:
+        path.unlink()
+    code, lines = runs.train(stopped, None, resume="auto")  # without --run_all_stages
+    text = "\n".join(lines)
+    assert code == 0 and "at epoch 1, step 4/4" in text and "stage full (2 of 2)" in text
+    assert not list(differences(stopped / "small", straight / "small"))
+    assert not list(differences(stopped / "full", straight / "full"))
+
+
+def test_what_is_given_for_one_stage_leaves_the_others(csv, tmp_path):
+    folder = tmp_path / "run"
+    assert staged(folder, given(csv, tmp_path, STAGES))[0] == 0
+    kept = (folder / "config.yaml").read_bytes()
+    small = {path.name: path.read_bytes() for path in (folder / "small").glob("*.*")}
+    longer = load_config(None, [Override("training.epochs", 3, "--epochs")])
+    assert staged(folder, longer, resume="auto", only="full")[0] == 0
+    assert len((folder / "full" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (folder / "config.yaml").read_bytes() == kept
+    code, text = staged(folder, load_config(None), resume="auto")
+    assert code == 0 and text.count("already finished") == 2
+    assert {path.name: path.read_bytes() for path in (folder / "small").glob("*.*")} == small
 
 
 def test_a_hand_over_that_cannot_be_is_refused_before_the_first_stage(csv, tmp_path):
@@ -111,12 +144,6 @@ def test_a_model_of_small_faces_judges_full_ones(csv, tmp_path):
     evaluator, _ = load_evaluator(tmp_path / "run" / "small" / "best_model.ckpt")
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
     np.testing.assert_array_equal(evaluator.logits(faces), evaluator.logits(resize(faces, 24)))
-
-
-def test_resize_halves_by_averaging():
-    flat = np.full((2, 48, 48), 77, np.uint8)
-    np.testing.assert_array_equal(resize(flat, 24), np.full((2, 24, 24), 77))
-    assert resize(flat, 48) is flat
 
 
 @pytest.mark.parametrize(

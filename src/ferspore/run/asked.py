@@ -95,16 +95,27 @@ def look(asked: Asked) -> tuple[Holdings, Holdings]:
     """What the folder holds, and the folder of what the run goes on from (mostly the same).
 
     Raises:
-        RefusalError: ``resume`` names a file that is no checkpoint.
+        RefusalError: see ``check_source``.
         OSError: a folder cannot be read.
     """
-    if asked.source.is_file():
-        raise RefusalError(f"--resume {asked.resume}: expected a run's folder, or a .ckpt file")
+    check_source(asked)
     stages = tuple(stage.name for stage in asked.given.config.stages)
     if asked.source.exists() and same_folder(asked.source, asked.folder):
         target = checked(read_folder(asked.folder, stages), asked.named)
         return target, target
     return read_folder(asked.folder, stages), checked(read_folder(asked.source), asked.named)
+
+
+def check_source(asked: Asked) -> None:
+    """
+    Raises:
+        RefusalError: what ``resume`` names is not there, or is a file but no checkpoint.
+    """
+    if isinstance(asked.resume, Path) and not asked.source.is_dir():
+        wrong = "no such file or folder"
+        if asked.source.exists():
+            wrong = "expected a run's folder, or a .ckpt file"
+        raise RefusalError(f"--resume {asked.resume}: {wrong}")
 
 
 def same_folder(one: Path, other: Path) -> bool:

@@ -13,6 +13,7 @@ from ferspore.config.schema import Config, ConfigError
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
 from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, SNAPSHOT_NAME, sidecar_path
 from ferspore.run.plain import PLAIN_NAME, by_time
+from ferspore.run.progress import Progress
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sidecar, read_sound
 
 
@@ -154,6 +155,19 @@ def _checked_model(model: ModelFile) -> ModelFile:
     except UnsoundError as error:
         return replace(model, fault=str(error))
     return model
+
+
+def in_the_way(holdings: Holdings, progress: Progress, epochs: int) -> list[str]:
+    """Snapshots that ferspore did not write and that the run would overwrite on its way from
+    ``progress`` to the end of ``epochs``."""
+    found = []
+    for snapshot in holdings.snapshots:
+        epoch, step = map(int, SNAPSHOT_NAME.fullmatch(snapshot.path.name).groups())
+        ahead = (progress.epoch, progress.step) < (epoch, step)
+        reached = epoch <= epochs and step <= progress.steps_per_epoch
+        if ahead and reached and not snapshot.ours:
+            found.append(snapshot.path.name)
+    return found
 
 
 def list_snapshots(folder: Path) -> list[Path]:

@@ -5,14 +5,13 @@ start it goes on as `prefix_1-...`, so the newest is told by its time, not by it
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite
-from ferspore.run.names import SNAPSHOT_NAME
 
 PLAIN_NAME = re.compile(r".+-(\d{1,9})_(\d{1,9})\.ckpt")
 
@@ -61,9 +60,3 @@ def read_plain(path: Path) -> PlainCheckpoint:
     if total is not None and not (isinstance(total, int) and 0 <= total < 2**31):
         raise UnsoundError(f"its step is {total!r}, expected a whole number")
     return PlainCheckpoint(path, contents.tensors, epoch, step, total, source)
-
-
-def in_the_way(names: Iterable[str], epoch: int, step: int) -> list[str]:
-    """Files of plain MindSpore that a run from ``epoch`` and ``step`` on would overwrite."""
-    found = {name: SNAPSHOT_NAME.fullmatch(name) for name in names}
-    return [n for n, m in found.items() if m and (int(m[1]), int(m[2])) > (epoch, step)]

@@ -164,13 +164,15 @@ def upgraded(values: dict[str, Any]) -> dict[str, Any]:
         )
     if number != 1:
         return values
-    data = values.get("config", {}).get("data", {})
+    config = values.get("config")
+    data = config.get("data") if isinstance(config, dict) else None
+    size = data.get("face_size", FACE_SIZE) if isinstance(data, dict) else FACE_SIZE
     return {
         **values,
         "format": 2,
         "run": "",
         "sequence": 0,
-        "face_size": data.get("face_size", FACE_SIZE),
+        "face_size": size,
     }
 
 

@@ -16,10 +16,10 @@ from ferspore.files import write_file
 from ferspore.network.step import current_weights
 from ferspore.run.asked import Decision, RefusalError, StagesDecision, same_folder
 from ferspore.run.ckpt import UnsoundError, read_ckpt
-from ferspore.run.folder import read_folder
+from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
 from ferspore.run.names import BEST, CONFIG
-from ferspore.run.plain import in_the_way, read_plain
+from ferspore.run.plain import read_plain
 from ferspore.run.progress import Progress
 from ferspore.run.sidecar import versions
 from ferspore.run.writer import NotFiniteError, RunWriter, clean_leftovers, window_of
@@ -138,6 +138,12 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
     elif decision.init_from is not None:
         initialise_from(setup.step, decision.init_from)
         say(f"weights from {decision.init_from}; epoch 0, a new optimizer")
+    holdings = read_folder(decision.folder)
+    if later := in_the_way(holdings, progress, config.training.epochs):
+        raise RefusalError(
+            f"{decision.folder}: the run would overwrite {', '.join(later)}, which ferspore did "
+            "not write; move it away, or give an empty --save_dir"
+        )
     name = sidecar.run if sidecar is not None else secrets.token_hex(8)
     facts = facts_of(setup, name, decision.stage, decision.command)
     writer = RunWriter(
@@ -145,7 +151,7 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
         facts,
         progress,
         keep=config.checkpoint.keep_checkpoint_max,
-        window=window_of(read_folder(decision.folder), name),
+        window=window_of(holdings, name),
         last_sequence=decision.last_sequence,
         say=say,
     )
@@ -160,19 +166,13 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
 def take_up_plain(decision: Decision, setup: Setup, progress: Progress, say: Say) -> None:
     """
     Raises:
-        RefusalError: the file is unsound, of another net, or its folder holds later ones.
+        RefusalError: the file is unsound, or of another net.
     """
     path = decision.plain
     try:
         lines = take_over(setup.step, read_plain(path), progress)
     except UnsoundError as error:
         raise RefusalError(f"--resume {path}: {error}") from error
-    names = read_folder(decision.folder).names or ()
-    if later := in_the_way(names, progress.epoch, progress.step):
-        raise RefusalError(
-            f"--resume {path}: the run would overwrite {', '.join(sorted(later))} beside it; "
-            "--save_dir DIR lets it go on elsewhere"
-        )
     for line in lines:
         say(line)
 
