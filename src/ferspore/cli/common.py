@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ferspore.evaluation.judged import Judged
 
 
+CSV_HELP = "the FER2013 CSV; practice: the embedded practice faces"
+
+
 class ToolError(ValueError):
     """What the user asked for cannot be done; the message says why."""
 
@@ -37,7 +40,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def add_split_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--csv", "--data_csv", required=True, help="the FER2013 CSV")
+    parser.add_argument("--csv", "--data_csv", required=True, help=CSV_HELP)
     add_ckpt_argument(parser)
     parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split")
     add_face_arguments(parser)
@@ -176,10 +179,11 @@ def load_network(ckpt: str, device_target: str | None) -> "Evaluator":
 
 
 def load_faces(csv: str, usage: str, *, skip_bad_rows: bool) -> "Faces":
-    """One split of a FER2013 CSV. Raises DataError, see ``load_csv``."""
+    """One split of a FER2013 CSV, or of "practice". Raises DataError, see ``load_csv``."""
     from ferspore.data.csv import load_csv
+    from ferspore.data.practice import csv_path
 
-    return load_csv(Path(csv), (usage,), skip_bad_rows=skip_bad_rows).splits[usage]
+    return load_csv(csv_path(csv), (usage,), skip_bad_rows=skip_bad_rows).splits[usage]
 
 
 def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Judged":

@@ -138,7 +138,9 @@ def main(words: list[str]) -> int:
     try:
         asked = asked_for(arguments, told_command(words))
         if arguments.print_config:
-            print(format_config(decide(asked, *look(asked)).loaded), end="")
+            resumed = asked.resume is not None
+            loaded = decide(asked, *look(asked)).loaded if resumed else asked.given
+            print(format_config(loaded), end="")
             return 0
         runtime.take_signals()
         common.prepare(verbose=arguments.verbose)

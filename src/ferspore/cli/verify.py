@@ -31,26 +31,28 @@ def main(words: list[str]) -> int:
 
 def work(arguments: argparse.Namespace) -> int:
     from ferspore.data.csv import DataError
+    from ferspore.data.practice import csv_path
     from ferspore.verification.verifier import NoCheckpointError
 
     path = Path(arguments.ckpt)
-    for needed in (path, *([Path(arguments.csv)] if arguments.csv else [])):
-        if not needed.exists():
+    csv = csv_path(arguments.csv) if arguments.csv else None
+    for needed in (path, csv):
+        if needed is not None and not needed.exists():
             raise common.ToolError(f"{needed}: no such file")
     if not (path.is_file() or path.is_dir()):
         raise common.ToolError(f"{path}: neither a file nor a folder")
     runtime.select_device("CPU")  # the judge is the same everywhere
     try:
-        return verify(path, arguments)
+        return verify(path, csv, arguments)
     except (DataError, NoCheckpointError, OSError) as error:
         raise common.ToolError(error) from error
 
 
-def verify(path: Path, arguments: argparse.Namespace) -> int:
+def verify(path: Path, csv: Path | None, arguments: argparse.Namespace) -> int:
     from ferspore.verification.text import format_report, format_table
     from ferspore.verification.verifier import Verifier
 
-    verifier = Verifier(Path(arguments.csv) if arguments.csv else None)
+    verifier = Verifier(csv)
     paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     if path.is_dir():
         reports = verifier.verify_folder(path)

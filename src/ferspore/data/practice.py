@@ -73,6 +73,14 @@ def write_practice_csv(
         files.write_file(path, *_csv_lines(seed, counts))
 
 
+def csv_path(source: str) -> Path:
+    """The file that a user means: "practice" is the embedded data set.
+
+    Raises PracticeDataError: see `practice_csv`.
+    """
+    return practice_csv() if source == "practice" else Path(source)
+
+
 def practice_csv(cache_dir: Path | None = None) -> Path:
     """Path of the embedded practice data set; drawn at the first call and when found damaged.
 

@@ -14,7 +14,7 @@ from ferspore.data.augment import Augmentation
 from ferspore.data.batches import Batches
 from ferspore.data.csv import load_csv
 from ferspore.data.faces import Faces, FaceTable
-from ferspore.data.practice import practice_csv
+from ferspore.data.practice import csv_path
 from ferspore.data.resize import resize
 from ferspore.network.resnet import Architecture, build_network
 from ferspore.network.schedule import learning_rate
@@ -78,7 +78,7 @@ def load_faces(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Fa
             "--config configs/practice.yaml needs none"
         )
     table = load_csv(
-        practice_csv() if source == "practice" else Path(source),
+        csv_path(source),
         ("Training", config.data.val_usage),
         skip_bad_rows=config.data.skip_bad_rows,
         cache=config.data.cache,
