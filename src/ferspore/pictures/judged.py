@@ -12,6 +12,7 @@ from ferspore.evaluation.samples import Choice, choose_correct
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import faces, style
 from ferspore.pictures.faces import Tile
+from ferspore.pictures.scores import confusion_matrix, per_class, reliability_diagram
 from ferspore.pictures.style import RIGHT, WRONG
 
 
@@ -86,9 +87,9 @@ def score_figures(judged: Judged) -> dict[str, Figure]:
     bins = reliability(judged.probabilities, judged.faces.labels)
     accuracy = f"accuracy {scores.accuracy:.4f}"
     return {
-        "confusion": scores.confusion_matrix(
+        "confusion": confusion_matrix(
             scores.confusion, f"Confusion matrix on {usage}, {accuracy}"
         ),
-        "per_class": scores.per_class(scores, f"Precision, recall and F1 on {usage}"),
-        "calibration": scores.reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
+        "per_class": per_class(scores, f"Precision, recall and F1 on {usage}"),
+        "calibration": reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
     }
