@@ -1,0 +1,101 @@
+"""The process: environment, device, signals, each in a process of its own where it has to be."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ferspore import runtime
+
+WAITS = """
+import time
+from types import SimpleNamespace
+from ferspore import runtime
+IDLE = SimpleNamespace(received=None)  # no run
+runtime.take_signals()
+with runtime.StopSignals() as stop:
+    print("ready", flush=True)
+    while stop.received is None:
+        time.sleep(0.01)
+    print(f"received {stop.received}", flush=True)
+    time.sleep(30)
+"""
+
+
+def start(code: str, **how) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_ends_it_at_once(number):
+    process = start(WAITS)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.stdout.readline() == f"received {int(number)}\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number and errors == ""
+
+
+def test_outside_of_a_run_a_signal_ends_it_at_once_without_a_traceback():
+    process = start(WAITS.replace("with runtime.StopSignals() as stop", "if stop := IDLE"))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and errors == ""
+
+
+def test_a_signal_that_was_ignored_stays_ignored():
+    """As under nohup, or in the background of a shell."""
+    process = start(WAITS, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == f"received {int(signal.SIGTERM)}\n"
+    process.kill()
+    process.communicate()
+
+
+def test_prepare_comes_before_mindspore():
+    import mindspore  # noqa: F401
+
+    with pytest.raises(RuntimeError, match="after MindSpore was imported"):
+        runtime.prepare()
+
+
+def test_convolutions_are_capped_where_they_are_slow_unless_the_user_chose(monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert runtime._cap_onednn("2.8.0") == [] and "ONEDNN_MAX_CPU_ISA" not in os.environ
+    (line,) = runtime._cap_onednn("2.10.0")
+    assert "capped at AVX2" in line and os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
+    assert runtime._cap_onednn("2.9.1") == [] and os.environ["ONEDNN_MAX_CPU_ISA"] == "ALL"
+
+
+def test_an_absent_device_is_refused_with_those_that_are_there():
+    with pytest.raises(runtime.DeviceError, match=r"Ascend is not available .* available: CPU"):
+        runtime.select_device("Ascend")
+    assert runtime.select_device("CPU") == ("CPU", [])
+
+
+def test_cores_are_those_that_this_process_may_use():
+    code = """if True:
+        import os
+        os.sched_setaffinity(0, {0})
+        from ferspore import runtime
+        print(runtime.cores())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1\n"
+    assert runtime.cores() == len(os.sched_getaffinity(0))

@@ -1,0 +1,77 @@
+"""The callbacks that need no training: they get MindSpore's own run context."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from mindspore.train.callback import RunContext, _InternalCallbackParam
+
+from ferspore.run.progress import Progress
+from ferspore.run.writer import NotFiniteError
+from ferspore.training.evaluation import epoch_line
+from ferspore.training.progress_bar import ProgressBar
+from ferspore.training.recorder import StepRecorder
+
+
+def context(loss: float) -> RunContext:
+    parameters = _InternalCallbackParam()
+    parameters.net_outputs = Tensor(np.float32(loss))
+    return RunContext(parameters)
+
+
+def recorder(steps_per_epoch: int = 2, signalled=lambda: False) -> StepRecorder:
+    made = StepRecorder(Progress(steps_per_epoch), signalled)
+    made.on_train_epoch_begin(context(0.0))
+    return made
+
+
+def test_the_recorder_counts_steps_and_their_losses():
+    counting = recorder()
+    for loss in (2.0, 1.0, 4.0):
+        counting.on_train_step_end(context(loss))
+    progress = counting.progress
+    assert (progress.epoch, progress.step, progress.global_step) == (2, 1, 3)
+    assert progress.mean_loss == 4.0 and not counting.stopping
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_named_and_not_counted(loss):
+    counting = recorder()
+    counting.on_train_step_end(context(1.0))
+    with pytest.raises(NotFiniteError, match="in epoch 1, step 2"):
+        counting.on_train_step_end(context(loss))
+    assert counting.progress.global_step == 1
+
+
+def test_a_signal_is_seen_once_a_step_and_asks_mindspore_to_stop():
+    received = []
+    counting = recorder(signalled=lambda: bool(received))
+    here = context(1.0)
+    counting.on_train_step_end(here)
+    assert not here.get_stop_requested()
+    received.append(15)
+    assert not counting.stopping  # decided at the end of the next step only
+    counting.on_train_step_end(here)
+    assert here.get_stop_requested() and counting.stopping
+
+
+def test_the_epoch_s_line_tells_a_loss_that_is_not_finite():
+    line = {
+        "epoch": 3, "loss": 1.25, "val_loss": None, "val_accuracy": 0.5, "lr": 0.1, "seconds": 2.0,
+        "faces_per_second": 640.0,
+    }  # fmt: skip
+    assert epoch_line(line, 12) == (
+        "epoch  3/12  loss 1.2500  val_loss not finite  val_accuracy 0.5000  lr 0.10000  2.0 s "
+        "(640 faces/s)"
+    )
+
+
+def test_without_a_terminal_the_bar_is_a_line_now_and_then(monkeypatch):
+    monkeypatch.setattr("ferspore.training.progress_bar.PLAIN_LINE_SECONDS", 0.0)
+    progress, said = Progress(4), []
+    bar = ProgressBar(progress, epochs=2, batch_size=8, say=said.append)
+    bar.on_train_epoch_begin(None)
+    progress.finish_step(1.5, 0.1)
+    bar.on_train_step_end(None)
+    bar.on_train_epoch_end(None)
+    (line,) = said
+    assert line.startswith("epoch 1/2  step 1/4  loss 1.5000  ") and "left in this epoch" in line
