@@ -95,13 +95,15 @@ def look(asked: Asked) -> tuple[Holdings, Holdings]:
     """What the folder holds, and the folder of what the run goes on from (mostly the same).
 
     Raises:
-        RefusalError: ``resume`` names a file that is no checkpoint.
+        RefusalError: ``resume`` names a file that is no checkpoint, or ``folder`` is a file.
         OSError: a folder cannot be read.
     """
-    if asked.source.is_file():
-        raise RefusalError(f"--resume {asked.resume}: expected a run's folder, or a .ckpt file")
+    if asked.source.is_file() and isinstance(asked.resume, Path):
+        raise RefusalError(f"--resume {asked.resume}: expected a run's folder or a .ckpt file")
+    if asked.folder.is_file():
+        raise RefusalError(f"{asked.folder}: received a file, expected a folder for the run")
     stages = tuple(stage.name for stage in asked.given.config.stages)
-    if asked.source.exists() and same_folder(asked.source, asked.folder):
+    if same_folder(asked.source, asked.folder):
         target = checked(read_folder(asked.folder, stages), asked.named)
         return target, target
     return read_folder(asked.folder, stages), checked(read_folder(asked.source), asked.named)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ferspore.config.loading import over
 from ferspore.config.schema import Config, ConfigError
-from ferspore.run.asked import AUTO, Action, Asked, Decision, RefusalError
+from ferspore.run.asked import Action, Asked, Decision, RefusalError
 from ferspore.run.changes import resumed_config
 from ferspore.run.folder import Holdings, SnapshotFile
 from ferspore.run.names import BEST, FINAL
@@ -43,11 +43,33 @@ def refuse_to_overwrite(target: Holdings) -> None:
     )
 
 
+def refuse_what_is_not_there(asked: Asked, source: Holdings) -> None:
+    """
+    Raises:
+        RefusalError: ``resume`` names nothing, or a folder in which nothing was trained.
+    """
+    if not isinstance(asked.resume, Path):
+        return
+    named = asked.named
+    if not source.exists or (named is not None and named.name not in source.names):
+        raise RefusalError(f"--resume {asked.resume}: no such file or folder")
+    if named is None and not (source.is_trained or any_trained(source)):
+        raise RefusalError(
+            f"--resume {asked.resume}: there is no snapshot in this folder; --save_dir "
+            f"{asked.resume} --resume starts its run from scratch"
+        )
+
+
 def refuse_foreign_target(asked: Asked, target: Holdings) -> None:
+    """
+    Raises:
+        RefusalError: ``folder`` holds another run than the one to be continued in it.
+    """
     if standing(target) not in ("empty", "begun"):
         raise RefusalError(
-            f"--resume {asked.resume} goes on with that run, but {target.folder} holds another: "
-            "without --save_dir or --name it goes on where it is, an empty folder takes a copy"
+            f"--resume {asked.resume} continues that run, but {target.folder} already holds "
+            "another: give a new folder to continue in a copy, or leave out --save_dir and --name "
+            "to continue in place"
         )
 
 
@@ -72,11 +94,6 @@ def go_on(asked: Asked, target: Holdings, source: Holdings) -> Decision:
             f"{source.folder}: there is no snapshot in this folder, only weights; --init_from "
             f"{(source.best or source.final).path} starts a new run from them"
         )
-    if asked.resume != AUTO:
-        missing = (
-            "there is no snapshot in this folder" if source.exists else "no such file or folder"
-        )
-        raise RefusalError(f"--resume {asked.resume}: {missing}")
     return _from_scratch(asked, source)
 
 
@@ -92,13 +109,15 @@ def _from_scratch(asked: Asked, source: Holdings) -> Decision:
         loaded,
         init_from=path_of(loaded.config.init_from),
         command=asked.command,
-        lines=(f"{source.folder}: no snapshot to resume, the run starts from scratch",),
+        lines=(no_snapshot_line(source.folder),),
     )
 
 
+def no_snapshot_line(folder: Path) -> str:
+    return f"{folder}: no snapshot to resume; the run starts from scratch"
+
+
 def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) -> Decision:
-    if not source.exists or named.name not in source.names:
-        raise RefusalError(f"--resume {named}: no such file or folder")
     if named.name in (BEST, FINAL):
         raise RefusalError(
             f"--resume {named}: only weights are in it; --init_from {named} starts a new run from "
@@ -120,8 +139,7 @@ def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) ->
 
 
 def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Holdings) -> Decision:
-    if asked.given.config.stages:
-        raise ConfigError(f"stages: received some, but the run in {source.folder} has none")
+    _refuse_stages(asked, source)
     loaded, lines = resumed_config(snapshot, source, asked.given)
     action = _what_is_left(snapshot, loaded.config, target, source)
     if action == "finished":
@@ -136,6 +154,13 @@ def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Hold
         last_sequence=max(target.last_sequence, snapshot.sidecar.sequence),
         lines=(*_passed_over(snapshot, source), *lines),
     )
+
+
+def _refuse_stages(asked: Asked, source: Holdings) -> None:
+    if asked.given.config.stages:
+        raise ConfigError(
+            f"stages: the configuration has some, but the run in {source.folder} has none"
+        )
 
 
 def _what_is_left(
@@ -167,6 +192,12 @@ def _passed_over(snapshot: SnapshotFile, source: Holdings) -> list[str]:
 
 
 def _take_over(asked: Asked, plain: Path, target: Holdings, source: Holdings) -> Decision:
+    _refuse_stages(asked, source)
+    if asked.given.config.init_from is not None:
+        raise ConfigError(
+            f"init_from: received {asked.given.config.init_from}, but --resume starts from the "
+            f"weights in {plain}; give one of them"
+        )
     latest = source.plain[-1]
     line = f"{plain}: a plain MindSpore checkpoint without a sidecar"
     if len(source.plain) > 1 and plain.name == latest.name:

@@ -8,6 +8,7 @@ from ferspore.run.asked import Asked, Decision, StagesDecision, look
 from ferspore.run.decision import decide
 from ferspore.run.folder import read_folder
 from ferspore.run.lock import RunLock
+from ferspore.run.one_run import refuse_what_is_not_there
 from ferspore.run.writer import clean_leftovers
 
 
@@ -20,6 +21,7 @@ def opened(asked: Asked) -> Iterator[Decision | StagesDecision]:
         RefusalError, ConfigError: see ``decide``.
         OSError: the folder cannot be read or written.
     """
+    refuse_what_is_not_there(asked, look(asked)[1])  # before the lock creates the folder
     with RunLock(asked.folder):
         clean(asked.folder)
         yield decide(asked, *look(asked))

@@ -1,0 +1,166 @@
+"""The one decision, row by row: every state of a folder under every combination of options."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ferspore.config.loading import Override, load_config
+from ferspore.config.schema import ConfigError
+from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, look
+from ferspore.run.decision import decide
+from ferspore.run.names import BEST
+from tests.run import decision_table as table
+from tests.run import small_folders
+
+WEIGHTS = "weights.ckpt"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder in each of the states, by its name, and a configuration with two stages."""
+    root = tmp_path_factory.mktemp("states")
+    for state, build in small_folders.BUILDERS.items():
+        build(root / state)
+    small_folders.finished(root / "another run")
+    text = yaml.safe_dump({"stages": small_folders.STAGES})
+    (root / "stages.yaml").write_text(text, encoding="utf-8")
+    return root
+
+
+def resumed(folder: Path, state: str, what: str):
+    """The value of --resume."""
+    newest = {"stopped": "fer-2_2.ckpt"} | dict.fromkeys(
+        ("without final model", *table.ENDED), "fer-3_4.ckpt"
+    )
+    older = "fer-2_4.ckpt" if newest.get(state) == "fer-3_4.ckpt" else "fer-1_4.ckpt"
+    return {
+        "no": None,
+        "auto": AUTO,
+        "folder": folder,
+        "newest": folder / newest.get(state, "fer-2_4.ckpt"),
+        "older": folder / older,
+        "best": folder / BEST,
+        "absent": folder / "fer-9_9.ckpt",
+    }[what]
+
+
+def asked_for(root: Path, case: table.Case) -> Asked:
+    folder = root / case.state
+    targets = {"same": folder, "empty": root / "empty", "run": root / "another run"}
+    given = [Override("data.csv", "faces.csv", "--data_csv")]
+    if case.init_from == "yes":
+        given.append(Override("init_from", WEIGHTS, "--init_from"))
+    config = root / "stages.yaml" if case.config == "stages" else None
+    return Asked(
+        folder=targets[case.into],
+        given=_loaded(config, tuple(given)),
+        resume=resumed(folder, case.state, case.resume),
+        stage=None if case.stage in ("no", "all") else case.stage,
+        all_stages=case.stage == "all",
+    )
+
+
+@cache
+def _loaded(config, given):
+    return load_config(config, given)
+
+
+def decided(asked: Asked, seen) -> tuple[str | tuple[str, ...], Path | None, str]:
+    """The result as the table writes it, what the run goes on or starts from, and the text of a
+    refusal."""
+    try:
+        decision = decide(asked, *seen)
+    except (RefusalError, ConfigError) as error:
+        return "refuse", None, str(error)
+    assert decision.folder == asked.folder
+    if isinstance(decision, Decision):
+        return decision.action, begins_from(decision), ""
+    assert [part.folder.parent for part in decision.parts] == [asked.folder] * len(decision.parts)
+    return tuple(part.action for part in decision.parts), begins_from(decision.parts[0]), ""
+
+
+def begins_from(decision: Decision) -> Path | None:
+    if decision.snapshot is not None:
+        assert decision.plain is None and decision.init_from is None
+        return decision.snapshot.path
+    return decision.plain or decision.init_from
+
+
+def expected_from(root: Path, case: table.Case, result) -> Path | None:
+    """The file that the run, or its first stage, begins from."""
+    folder = root / case.state
+    if result == "refuse":
+        return None
+    if isinstance(result, str):
+        if result == "start":
+            return Path(WEIGHTS) if case.init_from == "yes" else None
+        return resumed(folder, case.state, "older" if case.resume == "older" else "newest")
+    if result[0] == "start" and case.stage == "second":
+        return folder / "first" / BEST
+    if result[0] == "start":
+        return Path(WEIGHTS) if case.init_from == "yes" else None
+    stage = "second" if case.stage == "second" else "first"
+    return folder / stage / ("fer-2_2.ckpt" if result[0] == "resume" else "fer-3_4.ckpt")
+
+
+def test_every_state_has_a_folder():
+    assert set(small_folders.BUILDERS) == set(table.STATES)
+
+
+def test_exactly_one_rule_is_for_each_case():
+    wrong = {
+        case: says
+        for case in table.cases()
+        if len(says := [rule.says or rule.result for rule in table.RULES if rule.matches(case)])
+        != 1
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("state", table.STATES)
+def test_the_decision_is_that_of_the_table(root, state):
+    wrong, seen = {}, {}
+    for case in (case for case in table.cases() if case.state == state):
+        (rule,) = [rule for rule in table.RULES if rule.matches(case)]
+        asked = asked_for(root, case)
+        place = (case.resume, case.into, case.config)
+        if place not in seen:
+            seen[place] = look(asked)
+        result, source, text = decided(asked, seen[place])
+        expected = (rule.result, expected_from(root, case, rule.result))
+        if (result, source) != expected or rule.says not in text:
+            wrong[case] = f"{result} {source} {text}, expected {expected} {rule.says}"
+    assert not wrong, "\n".join(f"{case}: {told}" for case, told in wrong.items())
+
+
+@pytest.mark.parametrize("target", table.STATES)
+def test_only_a_folder_without_a_run_takes_in_another(root, target):
+    """--resume DIR --save_dir DIR, in all pairs of states."""
+    takes_in = target in table.NOTHING
+    for state in table.STATES:
+        if state == target:
+            continue
+        case = table.Case(state, "folder", "empty", "no", "no", "plain")
+        (rule,) = [rule for rule in table.RULES if rule.matches(case)]
+        asked = replace(asked_for(root, case), folder=root / target)
+        result, _, text = decided(asked, look(asked))
+        if rule.result == "refuse" or takes_in:
+            assert (result, rule.says in text) == (rule.result, True), (state, text)
+        else:
+            assert result == "refuse" and "holds another" in text, (state, text)
+
+
+def test_a_copy_numbers_its_snapshots_after_those_that_it_continues(root):
+    case = table.Case("stopped", "older", "empty", "no", "no", "plain")
+    asked = asked_for(root, case)
+    assert decide(asked, *look(asked)).last_sequence == 1
+    asked = asked_for(root, case._replace(into="same"))
+    assert decide(asked, *look(asked)).last_sequence == 2
+
+
+def test_the_page_is_the_table():
+    """``python -m tests.run.decision_table`` writes it."""
+    assert table.with_table(table.PAGE.read_text()) == table.PAGE.read_text()
