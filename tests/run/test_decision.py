@@ -11,7 +11,8 @@ from ferspore.config.loading import Override, load_config
 from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, look
 from ferspore.run.decision import decide
-from ferspore.run.names import BEST
+from ferspore.run.names import BEST, LOCK
+from ferspore.run.opening import opened
 from tests.run import decision_table as table
 from tests.run import small_folders
 
@@ -134,6 +135,25 @@ def test_the_decision_is_that_of_the_table(root, state):
         if (result, source) != expected or rule.says not in text:
             wrong[case] = f"{result} {source} {text}, expected {expected} {rule.says}"
     assert not wrong, "\n".join(f"{case}: {told}" for case, told in wrong.items())
+
+
+@pytest.mark.parametrize("rule", table.REFUSALS, ids=lambda rule: rule.says)
+def test_a_refusal_leaves_every_file_as_it_was(root, rule):
+    """In the folder that is opened for training; one case of each of the rule's patterns."""
+    before = files(root)
+    for pattern in rule.when:
+        one = replace(rule, when=(pattern,))
+        case = next(case for case in table.cases() if one.matches(case))
+        with pytest.raises((RefusalError, ConfigError)) as caught, opened(asked_for(root, case)):
+            pass
+        assert rule.says in str(caught.value), case
+        assert files(root) == before, case
+
+
+def files(root):
+    """Every path below, and the bytes of the files; a lock that nobody holds is no file."""
+    paths = {path for path in root.rglob("*") if path.name != LOCK}
+    return {path: path.read_bytes() if path.is_file() else None for path in paths}
 
 
 @pytest.mark.parametrize("target", table.STATES)
