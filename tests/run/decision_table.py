@@ -116,7 +116,7 @@ RULES = (
         {"state": NOTHING, "resume": "auto", "stage": "no", "config": "plain"},
     ),
     refuse(
-        "--run-all-stages runs them all",
+        "--run-all-stages trains them all",
         "A configuration with stages needs `--run_all_stages` or `--stage NAME`.",
         {"resume": "no", "stage": "no", "config": "stages"},
         {"state": NOTHING, "resume": "auto", "stage": "no", "config": "stages"},

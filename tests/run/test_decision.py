@@ -181,6 +181,80 @@ def test_a_copy_numbers_its_snapshots_after_those_that_it_continues(root):
     assert decide(asked, *look(asked)).last_sequence == 2
 
 
+# --- what the options' values change --------------------------------------------------------------
+
+
+def of(root, state, resume="auto", **values):
+    """The decision in a state's folder with other values of the command line."""
+    case = table.Case(state, resume, "same", "no", "no", "plain")
+    pairs = {key.replace("__", "."): value for key, value in values.items()}
+    loaded = load_config(None, [Override(key, value, "--set") for key, value in pairs.items()])
+    asked = replace(asked_for(root, case), given=loaded)
+    return decide(asked, *look(asked))
+
+
+@pytest.mark.parametrize(
+    ("state", "values", "action"),
+    [
+        ("finished", {"training__epochs": 4}, "resume"),
+        ("finished", {"training__patience": 9}, "finished"),
+        ("out of patience", {"training__patience": 3}, "resume"),
+        ("out of patience", {"training__patience": 0}, "resume"),
+        ("out of patience", {"training__epochs": 20}, "finished"),
+        ("stopped", {"training__epochs": 2}, "resume"),
+        ("not evaluated", {"training__epochs": 2}, "evaluate"),
+    ],
+)
+def test_epochs_and_patience_decide_whether_anything_is_left(root, state, values, action):
+    assert of(root, state, **values).action == action
+
+
+def test_a_value_that_a_finished_run_does_not_use_is_said(root):
+    assert of(root, "finished", training__lr=0.5).lines == (
+        "warning: training.lr: the run has 0.1, received 0.5 [--set]; not used: no epoch is left "
+        "to train",
+    )
+
+
+def test_an_older_snapshot_with_nothing_left_to_train_is_refused(root):
+    with pytest.raises(RefusalError, match="nothing is left to train after epoch 2 of 2"):
+        of(root, "finished", "older", training__epochs=2)
+
+
+def test_a_plain_folder_keeps_the_values_that_it_was_taken_over_with(tmp_path):
+    """Killed before its first own snapshot."""
+    small_folders.plain(tmp_path / "plain")
+    small_folders.write_config(tmp_path / "plain", {"data": {"csv": "x.csv"}, "seed": 7})
+    decision = of(tmp_path, "plain", training__lr=0.5)
+    assert decision.action == "take over" and decision.config.data.csv == "x.csv"
+    assert (decision.config.seed, decision.config.training.lr) == (7, 0.5)
+
+
+def test_a_damaged_snapshot_is_passed_over_and_named(tmp_path):
+    small_folders.stopped(tmp_path / "stopped")
+    (tmp_path / "stopped" / "fer-2_2.ckpt").write_bytes(b"")
+    decision = of(tmp_path, "stopped")
+    assert decision.snapshot.path.name == "fer-1_4.ckpt" and decision.action == "resume"
+    assert "fer-2_2.ckpt: passed over: it has 0 bytes" in decision.lines[0]
+
+
+def test_the_newest_is_the_one_written_last_whatever_the_clock_says(tmp_path):
+    small_folders.stopped(tmp_path / "stopped")
+    path = small_folders.snapshot(
+        tmp_path / "stopped", 1, 3, sequence=9, evaluated=False, created="1970-01-01T00:00:00"
+    )
+    assert of(tmp_path, "stopped").snapshot.path == path
+
+
+def test_a_stage_without_a_best_model_hands_nothing_over(tmp_path):
+    small_folders.staged(tmp_path / "st", first=small_folders.finished)
+    for path in (tmp_path / "st" / "first").glob("best_model.*"):
+        path.unlink()
+    asked = Asked(tmp_path / "st", load_config(None), AUTO, stage="second")
+    with pytest.raises(RefusalError, match=r"stage first, which has no best_model\.ckpt"):
+        decide(asked, *look(asked))
+
+
 def test_the_page_is_the_table():
     """``python -m tests.run.decision_table`` writes it."""
     assert table.with_table(table.PAGE.read_text()) == table.PAGE.read_text()

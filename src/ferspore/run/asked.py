@@ -18,8 +18,8 @@ class RefusalError(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked for. ``folder`` receives the run's files; ``resume`` is None, AUTO (of
-    ``folder``), another folder or a file."""
+    """What the user asked for. ``folder`` receives the run's files; ``resume`` is None, AUTO (the
+    newest snapshot of ``folder``), a folder or a file."""
 
     folder: Path
     given: LoadedConfig
@@ -30,14 +30,14 @@ class Asked:
 
     @property
     def source(self) -> Path:
-        """The folder of what the run goes on from."""
+        """The folder that the run continues from."""
         if not isinstance(self.resume, Path):
             return self.folder
         return self.resume if self.resume.suffix != ".ckpt" else self.resume.parent
 
     @property
     def named(self) -> Path | None:
-        """The file of what the run goes on from, where one was named."""
+        """The checkpoint that the run continues from, if one was named."""
         is_file = isinstance(self.resume, Path) and self.resume.suffix == ".ckpt"
         return self.resume if is_file else None
 
@@ -51,7 +51,7 @@ class Decision:
     finish: write what is missing at the run's end. finished: nothing.
     take over: train on from ``plain``, a checkpoint of plain MindSpore.
 
-    ``snapshot`` may lie in another folder; then the run, its best model included, goes on in
+    ``snapshot`` may lie in another folder; it and the best model of its run are then copied to
     ``folder``. ``lines`` are for the user.
     """
 
@@ -92,7 +92,8 @@ class StagesDecision:
 
 
 def look(asked: Asked) -> tuple[Holdings, Holdings]:
-    """What the folder holds, and the folder of what the run goes on from (mostly the same).
+    """What ``folder`` holds, and what the folder holds that the run continues from (usually the
+    same).
 
     Raises:
         RefusalError: ``resume`` names a file that is no checkpoint, or ``folder`` is a file.

@@ -11,7 +11,7 @@ from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, StagesDecisi
 from ferspore.run.folder import Holdings
 from ferspore.run.names import BEST
 from ferspore.run.one_run import (
-    go_on,
+    continue_run,
     no_snapshot_line,
     path_of,
     refuse_foreign_target,
@@ -32,10 +32,12 @@ def decide(asked: Asked, target: Holdings, source: Holdings) -> Decision | Stage
     if asked.stage is not None or asked.all_stages or (asked.resume and source.is_staged):
         return decide_stages(asked, target, source)
     if asked.given.config.stages and not (asked.resume and source.is_trained):
-        raise ConfigError("stages: --run-all-stages runs them all, --stage NAME one of them")
+        raise ConfigError(
+            "stages: the configuration has some; --run-all-stages trains them all, --stage NAME one"
+        )
     if asked.resume is None:
         return start(asked, target)
-    decision = go_on(asked, target, source)
+    decision = continue_run(asked, target, source)
     if target is not source:
         refuse_foreign_target(asked, target)
     return decision
@@ -130,7 +132,7 @@ def _decide_stage(asked: Asked, whole: LoadedConfig, name: str, target: Holdings
         if {origin for key, origin in view.origins.items() if key not in kept} != {DEFAULT}:
             lines = (f"stage {name} is finished: new values apply to the later stages only",)
         view = LoadedConfig(view.config, kept)
-    part = go_on(Asked(holdings.folder, view, AUTO), holdings, holdings)
+    part = continue_run(Asked(holdings.folder, view, AUTO), holdings, holdings)
     return replace(part, lines=(*lines, *part.lines))
 
 
@@ -174,7 +176,9 @@ def _refuse_unready(name: str, before: str, target: Holdings) -> None:
     state = "empty" if source is None else standing(source)
     if state != "finished" or source is None or source.best is None:
         how = "has not been trained" if state in ("empty", "begun") else "is not finished"
+        if state == "finished":
+            how = f"has no {BEST}"
         raise RefusalError(
             f"stage {name} starts from stage {before}, which {how} in {target.folder}: --stage "
-            f"{before} first, or --run-all-stages"
+            f"{before} trains it, --run-all-stages trains all in order"
         )
