@@ -56,8 +56,17 @@ def parser() -> argparse.ArgumentParser:
         names = [flag, *ALIASES.get(flag, [])]
         metavar = {int: "N", float: "X", str: key.split(".")[-1].upper()}[kind]
         parser.add_argument(*names, dest=flag, type=kind, metavar=metavar, help=f"sets {key}")
-    parser.add_argument("--skip_bad_rows", action="store_true", help="drop bad rows and say so")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument(
+        "--skip_bad_rows", action="store_true", help="drop bad rows of the CSV and count them"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="sets any key, such as training.momentum=0.8; may be repeated",
+    )
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -66,9 +75,13 @@ def parser() -> argparse.ArgumentParser:
         help="continue a run from its newest snapshot, or from the one that is named",
     )
     stages = parser.add_mutually_exclusive_group()
-    stages.add_argument("--stage", metavar="NAME", help="run one stage of the configuration")
-    stages.add_argument("--run_all_stages", action="store_true", help="run them all in order")
-    parser.add_argument("--print_config", action="store_true", help="show every value's origin")
+    stages.add_argument("--stage", metavar="NAME", help="train one stage of the configuration")
+    stages.add_argument("--run_all_stages", action="store_true", help="train all stages in order")
+    parser.add_argument(
+        "--print_config",
+        action="store_true",
+        help="print every value and where it comes from; train nothing",
+    )
     return parser
 
 
@@ -120,7 +133,7 @@ def folder_of(arguments: argparse.Namespace, given: LoadedConfig, asked: Asked) 
 
 
 def told_command(words: list[str]) -> str:
-    """The command line for a model's sidecar, which names no path of this machine."""
+    """The command line for a model's sidecar, without absolute paths of this machine."""
 
     def bare(word: str) -> str:
         key, equals, value = word.rpartition("=")
@@ -161,12 +174,12 @@ def train(asked: Asked, say: Say) -> int:
                 for line in finished_lines(decision):
                     say(line)
                 return 0
-            # Only here: it brings MindSpore, which takes seconds.
+            # Imported here because it loads MindSpore, which takes seconds.
             from ferspore.training.run import carry_out
 
             return carry_out(decision, say)
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise
-        # That of a write names no file.
+        # The error of a write names no file.
         raise OSError(error.errno, error.strerror, str(asked.folder)) from error

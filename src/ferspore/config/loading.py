@@ -139,14 +139,18 @@ def stage_config(config: Config, stage_name: str) -> Config:
     raise ConfigError(f"unknown stage {stage_name!r}, expected one of: {known}")
 
 
-def stage_view(given: LoadedConfig, stage_name: str) -> LoadedConfig:
-    """What was given, as one stage sees it. Without stages in it, it is for every stage.
+def stage_view(given: LoadedConfig, stage_name: str, first: str) -> LoadedConfig:
+    """What was given, as one stage sees it. Without stages in it, it is for every stage, except
+    for ``init_from``, which is for the ``first``.
 
     Raises:
         ConfigError: see ``stage_config``.
     """
     if not given.config.stages:
-        return given
+        if stage_name == first:
+            return given
+        origins = given.origins | {"init_from": DEFAULT}
+        return LoadedConfig(given.config.model_copy(update={"init_from": None}), origins)
     names = [stage.name for stage in given.config.stages]
     config = stage_config(given.config, stage_name)
     prefix = f"stages[{names.index(stage_name)}]."

@@ -27,8 +27,8 @@ def _folder_name(value: str) -> str:
 def _selecting_split(value: str) -> str:
     if value != "PublicTest":
         raise ValueError(
-            "'PublicTest': training never reads PrivateTest, the final exam, which "
-            "evaluate.py --usage PrivateTest reads once"
+            "'PublicTest': training never reads PrivateTest; ferspore evaluate --usage "
+            "PrivateTest scores a trained model on it"
         )
     return value
 

@@ -18,8 +18,8 @@ class RefusalError(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked for. ``folder`` receives the run's files; ``resume`` is None, AUTO (of
-    ``folder``), another folder or a file."""
+    """What the user asked for. ``folder`` receives the run's files; ``resume`` is None, AUTO (the
+    newest snapshot of ``folder``), a folder or a file."""
 
     folder: Path
     given: LoadedConfig
@@ -30,14 +30,14 @@ class Asked:
 
     @property
     def source(self) -> Path:
-        """The folder of what the run goes on from."""
+        """The folder that the run continues from."""
         if not isinstance(self.resume, Path):
             return self.folder
         return self.resume if self.resume.suffix != ".ckpt" else self.resume.parent
 
     @property
     def named(self) -> Path | None:
-        """The file of what the run goes on from, where one was named."""
+        """The checkpoint that the run continues from, if one was named."""
         is_file = isinstance(self.resume, Path) and self.resume.suffix == ".ckpt"
         return self.resume if is_file else None
 
@@ -51,7 +51,7 @@ class Decision:
     finish: write what is missing at the run's end. finished: nothing.
     take over: train on from ``plain``, a checkpoint of plain MindSpore.
 
-    ``snapshot`` may lie in another folder; then the run, its best model included, goes on in
+    ``snapshot`` may lie in another folder; it and the best model of its run are then copied to
     ``folder``. ``lines`` are for the user.
     """
 
@@ -92,30 +92,33 @@ class StagesDecision:
 
 
 def look(asked: Asked) -> tuple[Holdings, Holdings]:
-    """What the folder holds, and the folder of what the run goes on from (mostly the same).
+    """What ``folder`` holds, and what the folder holds that the run continues from (usually the
+    same).
 
     Raises:
-        RefusalError: see ``check_source``.
+        RefusalError: see ``check_folders``.
         OSError: a folder cannot be read.
     """
-    check_source(asked)
+    check_folders(asked)
     stages = tuple(stage.name for stage in asked.given.config.stages)
-    if asked.source.exists() and same_folder(asked.source, asked.folder):
+    if same_folder(asked.source, asked.folder):
         target = checked(read_folder(asked.folder, stages), asked.named)
         return target, target
     return read_folder(asked.folder, stages), checked(read_folder(asked.source), asked.named)
 
 
-def check_source(asked: Asked) -> None:
+def check_folders(asked: Asked) -> None:
     """
     Raises:
-        RefusalError: what ``resume`` names is not there, or is a file but no checkpoint.
+        RefusalError: what ``resume`` names is not there or no checkpoint, or ``folder`` is a file.
     """
     if isinstance(asked.resume, Path) and not asked.source.is_dir():
         wrong = "no such file or folder"
         if asked.source.exists():
-            wrong = "expected a run's folder, or a .ckpt file"
+            wrong = "expected a run's folder or a .ckpt file"
         raise RefusalError(f"--resume {asked.resume}: {wrong}")
+    if asked.folder.is_file():
+        raise RefusalError(f"{asked.folder}: received a file, expected a folder for the run")
 
 
 def same_folder(one: Path, other: Path) -> bool:

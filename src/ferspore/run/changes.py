@@ -27,14 +27,14 @@ WARNED_KEYS = {
 
 
 def run_config(snapshot: SnapshotFile, holdings: Holdings) -> Config:
-    """The configuration that the run goes on with from ``snapshot``.
+    """The configuration with which the run continues from ``snapshot``.
 
-    It is the one in the folder, which tells what the run was last given, where it belongs to the
-    newest snapshot: a stop before the first snapshot under new values forgets none of them. An
-    older snapshot, or one in whose run a defining value differs, has its own.
+    For the newest snapshot it is the folder's config.yaml, which keeps what the run was last
+    given, even where a stop came before the first snapshot under new values. An older snapshot
+    uses its own, and so does one that differs from config.yaml in a value that defines the run.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the snapshot's sidecar holds no valid configuration.
     """
     own = config_from_dict(snapshot.sidecar.config, f"{snapshot.path.name}'s configuration")
     kept, newest = holdings.config, holdings.newest
@@ -49,11 +49,11 @@ def run_config(snapshot: SnapshotFile, holdings: Holdings) -> Config:
 def resumed_config(
     snapshot: SnapshotFile, holdings: Holdings, given: LoadedConfig
 ) -> tuple[LoadedConfig, list[str]]:
-    """The run's configuration with what was given anew; and lines that name each winner.
+    """The run's configuration with the new values, and a line for each that changes.
 
     Raises:
-        ConfigError: a value was given that would change the model, the data or the order of
-            batches, or ``epochs`` is below what is done. All of them are named.
+        ConfigError: a new value would change the model, the data or the order of batches, or
+            ``epochs`` is below an epoch that has begun. All such values are named.
     """
     old, sidecar = run_config(snapshot, holdings), snapshot.sidecar
     before, after = values_of(old), values_of(given.config)
@@ -63,7 +63,9 @@ def resumed_config(
         if origin == DEFAULT or key not in before or after[key] == before[key]:
             continue
         if key == "init_from" and (after[key] is None or sidecar.run == ""):
-            continue  # format 1 did not keep it
+            if after[key] is not None:
+                lines.append(f"{key}: {after[key]} is ignored, the run continues with its weights")
+            continue  # format 1 did not record it
         told = f"{key}: the run has {_said(before[key])}, received {_said(after[key])} [{origin}]"
         if key not in FREE_KEYS and key not in WARNED_KEYS:
             faults.append(f"{told}; it defines the run and cannot change on a resume")
@@ -81,13 +83,16 @@ def resumed_config(
         faults.append(f"training.epochs: received {epochs}, but epoch {sidecar.epoch} has begun")
     if faults:
         raise ConfigError("\n".join(faults))
-    return over(old, _without_stages(given)), lines
+    return over(old, _new_values(given)), lines
 
 
-def _without_stages(given: LoadedConfig) -> LoadedConfig:
-    origins = {key: o for key, o in given.origins.items() if not key.startswith("stages")}
-    if given.config.init_from is None:
-        origins.pop("init_from", None)
+def _new_values(given: LoadedConfig) -> LoadedConfig:
+    """What was given, without stages and ``init_from``: a run that exists keeps its own."""
+    origins = {
+        key: origin
+        for key, origin in given.origins.items()
+        if key != "init_from" and not key.startswith("stages")
+    }
     return LoadedConfig(given.config.model_copy(update={"stages": ()}), origins)
 
 

@@ -10,7 +10,15 @@ from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, StagesDecision
 from ferspore.run.folder import Holdings
 from ferspore.run.names import BEST
-from ferspore.run.one_run import go_on, path_of, refuse_foreign_target, refuse_to_overwrite, start
+from ferspore.run.one_run import (
+    continue_run,
+    no_snapshot_line,
+    path_of,
+    refuse_foreign_target,
+    refuse_to_overwrite,
+    refuse_what_is_not_there,
+    start,
+)
 from ferspore.run.standing import any_trained, standing
 
 
@@ -20,15 +28,19 @@ def decide(asked: Asked, target: Holdings, source: Holdings) -> Decision | Stage
     Raises:
         RefusalError, ConfigError: it cannot be done.
     """
+    refuse_what_is_not_there(asked, source)
     if asked.stage is not None or asked.all_stages or (asked.resume and source.is_staged):
         return decide_stages(asked, target, source)
     if asked.given.config.stages and not (asked.resume and source.is_trained):
-        raise ConfigError("stages: --run-all-stages runs them all, --stage NAME one of them")
+        raise ConfigError(
+            "stages: the configuration has some; --run-all-stages trains them all, --stage NAME one"
+        )
     if asked.resume is None:
         return start(asked, target)
+    decision = continue_run(asked, target, source)
     if target is not source:
         refuse_foreign_target(asked, target)
-    return go_on(asked, target, source)
+    return decision
 
 
 # --- stages ---------------------------------------------------------------------------------------
@@ -41,8 +53,11 @@ def decide_stages(asked: Asked, target: Holdings, source: Holdings) -> StagesDec
         RefusalError, ConfigError: one of them cannot be done; then none is.
     """
     if target is not source or asked.named is not None:
+        if not source.is_staged:
+            raise _without_stages(source)
         raise RefusalError(
-            f"--resume {asked.resume}: a run in stages goes on in its own folder, as a whole"
+            f"--resume {asked.resume}: a run in stages continues in its own folder, as a whole: "
+            f"--save_dir {source.folder} --resume"
         )
     loaded = _staged_config(asked, target)
     names = [stage.name for stage in loaded.config.stages]
@@ -57,14 +72,30 @@ def decide_stages(asked: Asked, target: Holdings, source: Holdings) -> StagesDec
         raise RefusalError(f"{target.folder} already holds a run: --resume continues it")
     chosen = names if asked.stage is None else [asked.stage]
     parts = tuple(_decide_stage(asked, loaded, name, target) for name in chosen)
-    said = asked.resume is not None and asked.stage is None and not asked.all_stages
     return StagesDecision(
         asked.folder,
         loaded,
         parts,
-        keep_config=asked.stage is None or not target.is_staged,
-        lines=(f"{asked.folder}: a run in stages ({', '.join(names)})",) if said else (),
+        keep_config=asked.stage is None or not (target.is_staged and any_trained(target)),
+        lines=_lines(asked, names, target),
     )
+
+
+def _lines(asked: Asked, names: list[str], target: Holdings) -> tuple[str, ...]:
+    if asked.resume is None:
+        return ()
+    if not any_trained(target):
+        return (no_snapshot_line(asked.folder),)
+    if asked.stage is None and not asked.all_stages:
+        return (f"{asked.folder}: a run in stages ({', '.join(names)})",)
+    return ()
+
+
+def _without_stages(holdings: Holdings) -> RefusalError:
+    text = f"{holdings.folder} holds a run without stages: --resume alone continues it"
+    if standing(holdings) == "model":
+        text = f"{holdings.folder} holds a model and no run in stages"
+    return RefusalError(f"{text}; another --name starts a run in stages")
 
 
 def _staged_config(asked: Asked, target: Holdings) -> LoadedConfig:
@@ -72,10 +103,7 @@ def _staged_config(asked: Asked, target: Holdings) -> LoadedConfig:
     given = asked.given
     if not target.is_staged:
         if standing(target) not in ("empty", "begun"):
-            raise RefusalError(
-                f"{target.folder} already holds a run without stages: another --name starts one "
-                "with stages"
-            )
+            raise _without_stages(target)
         if not given.config.stages:
             raise ConfigError("stages: the configuration has none; configs/two_stage.yaml has two")
         return given
@@ -98,13 +126,18 @@ def _decide_stage(asked: Asked, whole: LoadedConfig, name: str, target: Holdings
     if asked.resume is None:
         refuse_to_overwrite(holdings)
     lines: tuple[str, ...] = ()
-    view = stage_view(asked.given, name)
+    view = _view(asked.given, whole, name)
     if _is_superseded(name, target):
-        if set(view.origins.values()) != {DEFAULT}:
-            lines = (f"stage {name} is finished: what was given is for the later stages",)
-        view = LoadedConfig(view.config, {})
-    part = go_on(Asked(holdings.folder, view, AUTO), holdings, holdings)
+        kept = {key: origin for key, origin in view.origins.items() if key == "init_from"}
+        if {origin for key, origin in view.origins.items() if key not in kept} != {DEFAULT}:
+            lines = (f"stage {name} is finished: new values apply to the later stages only",)
+        view = LoadedConfig(view.config, kept)
+    part = continue_run(Asked(holdings.folder, view, AUTO), holdings, holdings)
     return replace(part, lines=(*lines, *part.lines))
+
+
+def _view(given: LoadedConfig, whole: LoadedConfig, name: str) -> LoadedConfig:
+    return stage_view(given, name, first=whole.config.stages[0].name)
 
 
 def _is_superseded(name: str, target: Holdings) -> bool:
@@ -119,9 +152,9 @@ def _start_stage(
     asked: Asked, whole: LoadedConfig, name: str, holdings: Holdings, target: Holdings
 ) -> Decision:
     if holdings.config is not None and asked.resume is not None:  # no snapshot yet
-        loaded = over(holdings.config, stage_view(asked.given, name))
+        loaded = over(holdings.config, _view(asked.given, whole, name))
     else:
-        loaded = stage_view(whole, name)
+        loaded = _view(whole, whole, name)
     before, names = loaded.config.init_from, [stage.name for stage in whole.config.stages]
     init_from = path_of(before)
     if before in names:
@@ -143,7 +176,9 @@ def _refuse_unready(name: str, before: str, target: Holdings) -> None:
     state = "empty" if source is None else standing(source)
     if state != "finished" or source is None or source.best is None:
         how = "has not been trained" if state in ("empty", "begun") else "is not finished"
+        if state == "finished":
+            how = f"has no {BEST}"
         raise RefusalError(
             f"stage {name} starts from stage {before}, which {how} in {target.folder}: --stage "
-            f"{before} first, or --run-all-stages"
+            f"{before} trains it, --run-all-stages trains all in order"
         )

@@ -1,10 +1,10 @@
-"""What to do in the folder of one run: start it, go on with it, or refuse."""
+"""What to do in the folder of one run: start it, continue it, or refuse."""
 
 from pathlib import Path
 
 from ferspore.config.loading import over
 from ferspore.config.schema import Config, ConfigError
-from ferspore.run.asked import AUTO, Action, Asked, Decision, RefusalError
+from ferspore.run.asked import Action, Asked, Decision, RefusalError
 from ferspore.run.changes import resumed_config
 from ferspore.run.folder import Holdings, SnapshotFile
 from ferspore.run.names import BEST, FINAL
@@ -34,49 +34,69 @@ def refuse_to_overwrite(target: Holdings) -> None:
         return
     if state == "model":
         raise RefusalError(
-            f"{target.folder} holds a model: another --name starts a new run, and --init_from "
-            f"{target.folder / BEST} starts it from those weights"
+            f"{target.folder} holds a model: another --name or --save_dir starts a new run, with "
+            f"--init_from {target.folder / BEST} from its weights"
         )
     raise RefusalError(
-        f"{target.folder} already holds a run: --resume continues it, another --name starts a "
-        "new one"
+        f"{target.folder} already holds a run: --resume continues it, another --name or "
+        "--save_dir starts a new one"
     )
 
 
-def refuse_foreign_target(asked: Asked, target: Holdings) -> None:
-    if standing(target) not in ("empty", "begun"):
+def refuse_what_is_not_there(asked: Asked, source: Holdings) -> None:
+    """
+    Raises:
+        RefusalError: ``resume`` names nothing, or a folder in which nothing was trained.
+    """
+    if not isinstance(asked.resume, Path):
+        return
+    named = asked.named
+    if not source.exists or (named is not None and named.name not in source.names):
         raise RefusalError(
-            f"--resume {asked.resume} goes on with that run, but {target.folder} holds another: "
-            "without --save_dir or --name it goes on where it is, an empty folder takes a copy"
+            f"--resume {asked.resume}: no such file or folder (--name NAME --resume continues "
+            "checkpoints/NAME)"
+        )
+    if named is None and not (source.is_trained or any_trained(source)):
+        raise RefusalError(
+            f"--resume {asked.resume}: there is no snapshot in this folder; --save_dir "
+            f"{asked.resume} --resume starts its run from scratch"
         )
 
 
-def go_on(asked: Asked, target: Holdings, source: Holdings) -> Decision:
+def refuse_foreign_target(asked: Asked, target: Holdings) -> None:
+    """
+    Raises:
+        RefusalError: ``folder`` holds another run than the one to be continued in it.
+    """
+    if standing(target) not in ("empty", "begun"):
+        raise RefusalError(
+            f"--resume {asked.resume} continues that run, but {target.folder} already holds "
+            "another: give a new folder to continue in a copy, or leave out --save_dir and --name "
+            "to continue in place"
+        )
+
+
+def continue_run(asked: Asked, target: Holdings, source: Holdings) -> Decision:
     if asked.named is not None:
         return _from_file(asked, asked.named, target, source)
     state = standing(source)
     if state == "two runs":
-        raise RefusalError(
-            f"{source.folder} holds snapshots of {len(source.runs)} runs: "
-            f"{', '.join(_oldest_of_each(source))}; move those of one run to a folder of their own"
-        )
+        raise _two_runs(source)
     if state == "plain":
         return _take_over(asked, source.plain[-1], target, source)
     if source.newest is not None:
         return _resume(asked, source.newest, target, source)
     if state == "damaged":
         passed = [f"{s.path}: passed over: {s.fault}" for s in source.snapshots]
-        raise RefusalError("\n".join([*passed, f"{source.folder}: no sound snapshot is left"]))
+        last = f"{source.folder}: no sound snapshot is left"
+        if source.best is not None:
+            last += f"; --init_from {source.best.path} starts a new run from the best weights"
+        raise RefusalError("\n".join([*passed, last]))
     if state == "model":
         raise RefusalError(
-            f"{source.folder}: there is no snapshot in this folder, only weights; --init_from "
+            f"{source.folder} holds no snapshot, only weights: --init_from "
             f"{(source.best or source.final).path} starts a new run from them"
         )
-    if asked.resume != AUTO:
-        missing = (
-            "there is no snapshot in this folder" if source.exists else "no such file or folder"
-        )
-        raise RefusalError(f"--resume {asked.resume}: {missing}")
     return _from_scratch(asked, source)
 
 
@@ -92,18 +112,20 @@ def _from_scratch(asked: Asked, source: Holdings) -> Decision:
         loaded,
         init_from=path_of(loaded.config.init_from),
         command=asked.command,
-        lines=(f"{source.folder}: no snapshot to resume, the run starts from scratch",),
+        lines=(no_snapshot_line(source.folder),),
     )
 
 
+def no_snapshot_line(folder: Path) -> str:
+    return f"{folder}: no snapshot to resume; the run starts from scratch"
+
+
 def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) -> Decision:
-    if not source.exists or named.name not in source.names:
-        raise RefusalError(f"--resume {named}: no such file or folder")
     if named.name in (BEST, FINAL):
-        raise RefusalError(
-            f"--resume {named}: only weights are in it; --init_from {named} starts a new run from "
-            "them, and --resume with the folder goes on from its newest snapshot"
-        )
+        text = f"--resume {named}: it holds only weights; --init_from {named} starts a new run"
+        if source.newest is not None:
+            text += f", --resume {source.folder} continues from {source.newest.path.name}"
+        raise RefusalError(text)
     if source.is_plain:
         return _take_over(asked, named, target, source)
     found = next((s for s in source.snapshots if s.path.name == named.name), None)
@@ -112,20 +134,16 @@ def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) ->
     if found.fault is not None:
         raise RefusalError(f"--resume {named}: {found.fault}")
     if len(source.runs) > 1:
-        raise RefusalError(
-            f"{source.folder} holds snapshots of {len(source.runs)} runs: move those of one run "
-            "to a folder of their own"
-        )
+        raise _two_runs(source)
     return _resume(asked, found, target, source)
 
 
 def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Holdings) -> Decision:
-    if asked.given.config.stages:
-        raise ConfigError(f"stages: received some, but the run in {source.folder} has none")
+    _refuse_stages(asked, source)
     loaded, lines = resumed_config(snapshot, source, asked.given)
     action = _what_is_left(snapshot, loaded.config, target, source)
     if action == "finished":
-        lines = [f"{line}; it changes nothing: no epoch is left to train" for line in lines]
+        lines = [f"{line.split(';')[0]}; not used: no epoch is left to train" for line in lines]
     return Decision(
         action,
         asked.folder,
@@ -136,6 +154,13 @@ def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Hold
         last_sequence=max(target.last_sequence, snapshot.sidecar.sequence),
         lines=(*_passed_over(snapshot, source), *lines),
     )
+
+
+def _refuse_stages(asked: Asked, source: Holdings) -> None:
+    if asked.given.config.stages:
+        raise ConfigError(
+            f"stages: the configuration has some, but the run in {source.folder} has none"
+        )
 
 
 def _what_is_left(
@@ -150,14 +175,15 @@ def _what_is_left(
     if newest is not None and newest.path != snapshot.path:
         raise RefusalError(
             f"--resume {snapshot.path}: nothing is left to train after epoch {progress.epoch} of "
-            f"{config.training.epochs}; the newest snapshot is {newest.path.name}"
+            f"{config.training.epochs}; --epochs N trains on, and the newest snapshot is "
+            f"{newest.path.name}"
         )
     complete = target is source and is_complete(target, snapshot)
     return "finished" if complete else "finish"
 
 
 def _passed_over(snapshot: SnapshotFile, source: Holdings) -> list[str]:
-    """A line for each unsound snapshot that is newer, or whose place nothing tells."""
+    """A line for each unsound snapshot that is newer, or whose age is unknown."""
     place = source.snapshots.index(snapshot) if snapshot in source.snapshots else 0
     return [
         f"{other.path}: passed over: {other.fault}"
@@ -167,20 +193,30 @@ def _passed_over(snapshot: SnapshotFile, source: Holdings) -> list[str]:
 
 
 def _take_over(asked: Asked, plain: Path, target: Holdings, source: Holdings) -> Decision:
+    _refuse_stages(asked, source)
+    if asked.given.config.init_from is not None:
+        raise ConfigError(
+            f"init_from: received {asked.given.config.init_from}, but --resume starts from the "
+            f"weights in {plain}; give one of them"
+        )
+    loaded = over(source.config, asked.given) if source.config else asked.given
     latest = source.plain[-1]
     line = f"{plain}: a plain MindSpore checkpoint without a sidecar"
     if len(source.plain) > 1 and plain.name == latest.name:
         line += f", the latest of {len(source.plain)} by its time"
     return Decision(
-        "take over", asked.folder, asked.given, plain=plain, command=asked.command, lines=(line,)
+        "take over", asked.folder, loaded, plain=plain, command=asked.command, lines=(line,)
     )
 
 
-def _oldest_of_each(holdings: Holdings) -> list[str]:
+def _two_runs(holdings: Holdings) -> RefusalError:
     first: dict[str, str] = {}
     for snapshot in holdings.sound:
         first.setdefault(snapshot.sidecar.run, snapshot.path.name)
-    return sorted(first.values())
+    return RefusalError(
+        f"{holdings.folder} holds snapshots of {len(first)} runs (such as "
+        f"{' and '.join(sorted(first.values()))}): move those of one run to a folder of their own"
+    )
 
 
 def path_of(name: str | None) -> Path | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ferspore.run.asked import Asked, Decision, StagesDecision, check_source, look
+from ferspore.run.asked import Asked, Decision, StagesDecision, check_folders, look
 from ferspore.run.decision import decide
 from ferspore.run.folder import read_folder
 from ferspore.run.lock import RunLock
@@ -20,7 +20,7 @@ def opened(asked: Asked) -> Iterator[Decision | StagesDecision]:
         RefusalError, ConfigError: see ``decide``.
         OSError: the folder cannot be read or written.
     """
-    check_source(asked)  # before the lock, which creates the folder
+    check_folders(asked)  # before the lock, which creates the folder
     with RunLock(asked.folder):
         clean(asked.folder)
         yield decide(asked, *look(asked))
