@@ -1,4 +1,4 @@
-"""What the benchmarks of a training run share: random faces, the machine, spreads."""
+"""What the benchmarks of a training run share: a run of random faces, spreads, the record."""
 
 import json
 import os
@@ -10,16 +10,50 @@ from typing import Any
 
 import numpy as np
 
-from ferspore.config.loading import LoadedConfig, Override, load_config
+from ferspore import runtime
+from ferspore.config.loading import Override, load_config
 from ferspore.data.faces import Faces, FaceTable
 from ferspore.labels import EMOTIONS, FACE_SIZE
+from ferspore.run.progress import Progress
+from ferspore.run.sidecar import versions
+from ferspore.run.writer import RunWriter
+
+BATCH = 128
 
 
-def configured(**values: Any) -> LoadedConfig:
-    """The default configuration on the CPU; ``values`` have '__' for the dot of a key."""
-    given = {"device": "CPU", "data.csv": "random.csv"}
-    given |= {key.replace("__", "."): value for key, value in values.items()}
-    return load_config(None, [Override(key, value, "here") for key, value in given.items()])
+def prepare() -> None:
+    """Set MindSpore up for the CPU; it is imported in functions, because this comes first."""
+    for line in runtime.prepare():
+        print(line)
+    runtime.select_device("CPU")
+
+
+def begin(folder: Path, progress: Progress, *, epochs: int, **values: Any):
+    """(Setup, RunWriter, StepRecorder, Snapshots) of a run in ``folder`` of random faces.
+
+    It has the default configuration but for ``values``, which have '__' for the dot of a key.
+    """
+    from ferspore.training.recorder import StepRecorder
+    from ferspore.training.setup import Setup, build_batches, build_step, facts_of, schedule_of
+    from ferspore.training.snapshots import Snapshots
+
+    values |= {"training__batch_size": BATCH, "training__epochs": epochs, "data__csv": "random.csv"}
+    given = [Override(key.replace("__", "."), value, "here") for key, value in values.items()]
+    config = load_config(None, given).config
+    steps = progress.steps_per_epoch
+    table = random_faces(BATCH * steps)
+    rate = schedule_of(config, steps)
+    step = build_step(config, table, rate, steps)
+    setup = Setup(config, "CPU", table, build_batches(config, table), rate, step)
+    writer = RunWriter(
+        folder,
+        facts_of(setup, "benchmark", None, ""),
+        progress,
+        keep=config.checkpoint.keep_checkpoint_max,
+        say=print,
+    )
+    recorder = StepRecorder(progress, signalled=lambda: False)
+    return setup, writer, recorder, Snapshots(recorder, writer, every=0)
 
 
 def random_faces(count: int) -> FaceTable:
@@ -31,14 +65,6 @@ def random_faces(count: int) -> FaceTable:
     return FaceTable(path, "0" * 64, {"Training": count}, 0, {"Training": Faces(images, labels)})
 
 
-def facts_of(given: LoadedConfig, folder: Path, table: FaceTable):
-    """What the sidecars say of a run of these faces."""
-    from ferspore.training import run as training
-
-    request = training.Request(given, folder, resume=None, init_from=None)
-    return training.describe_run(request, given.config, None, table)
-
-
 def spread(values: Sequence[float], digits: int = 4) -> dict[str, float]:
     picks = {"min": min(values), "median": statistics.median(values), "max": max(values)}
     return {name: round(value, digits) for name, value in picks.items()}
@@ -46,9 +72,6 @@ def spread(values: Sequence[float], digits: int = 4) -> dict[str, float]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write ``record`` as JSON, with when and where it was measured."""
-    from ferspore import runtime
-    from ferspore.run.sidecar import versions
-
     machine = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": runtime.cores(),

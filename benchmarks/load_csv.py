@@ -22,8 +22,6 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
 from ferspore.data.csv import DataError, load_csv
 
 WAYS = ("pandas", "cold", "cached")

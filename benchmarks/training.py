@@ -16,13 +16,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+from common import BATCH, begin, prepare, spread, write_record
 
-from common import configured, facts_of, random_faces, spread, write_record
+from ferspore.run.progress import Progress
 
-from ferspore import runtime
-
-BATCH = 128
 AUGMENTATIONS = {
     "shift": {},  # the default configuration: flip and shift
     "affine": {"augment__rotation": 15, "augment__scale": 0.12},
@@ -34,27 +31,19 @@ def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tupl
     """n pairs: seconds of ``steps`` steps of the loop, and of as many bare steps after it."""
     from mindspore.train import LambdaCallback
 
-    from ferspore.run.progress import Progress
-    from ferspore.training import run as training
-    from ferspore.training.callbacks import ProgressBar, Snapshots, StepRecorder
+    from ferspore.training.progress_bar import ProgressBar
+    from ferspore.training.run import train_epochs
 
-    given = configured(
-        training__batch_size=BATCH, training__epochs=n + 1, **AUGMENTATIONS[augmentation]
-    )
-    config = given.config
-    table = random_faces(BATCH * steps)
-    batches = training.build_batches(config, table)
-    step = training.build_step(config, table, training.schedule_of(config, steps), steps)
     progress = Progress(steps)
-    recorder = StepRecorder(progress, signalled=lambda: False)
-    facts = facts_of(given, folder, table)
-    snapshots = Snapshots(recorder, facts, keep=config.checkpoint.keep_checkpoint_max, every=0)
+    setup, _, recorder, snapshots = begin(
+        folder, progress, epochs=n + 1, **AUGMENTATIONS[augmentation]
+    )
     bar = ProgressBar(progress, epochs=n + 1, batch_size=BATCH, say=lambda line: None)
-    bare = bare_steps(step, batches, steps)
+    bare = bare_steps(setup, steps)
     clock: dict[str, float] = {}
     pairs: list[tuple[float, float]] = []
 
-    def begin(_):
+    def begin_of_epoch(_):
         clock["begin"] = time.perf_counter()
 
     def end_of_step(_):
@@ -66,16 +55,19 @@ def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tupl
         print(f"  epoch {len(pairs)} of {n + 1}", file=sys.stderr, flush=True)
 
     timer = LambdaCallback(
-        on_train_epoch_begin=begin, on_train_step_end=end_of_step, on_train_epoch_end=end_of_epoch
+        on_train_epoch_begin=begin_of_epoch,
+        on_train_step_end=end_of_step,
+        on_train_epoch_end=end_of_epoch,
     )
-    training.train_epochs(step, batches, progress, config, [recorder, snapshots, bar, timer])
+    train_epochs(setup, progress, [recorder, snapshots, bar, timer])
     return pairs[1:]
 
 
-def bare_steps(step, batches, steps: int) -> Callable[[], float]:
+def bare_steps(setup, steps: int) -> Callable[[], float]:
     """A function that takes ``steps`` steps on one batch and returns their seconds."""
     from mindspore import Tensor
 
+    step, batches = setup.step, setup.batches
     faces, targets = (Tensor(part) for part in batches.batch(batches.order(1), 1, 1))
 
     def run() -> float:
@@ -102,9 +94,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
-    for line in runtime.prepare():
-        print(line)
-    runtime.select_device("CPU")
+    prepare()
     with tempfile.TemporaryDirectory() as folder:
         pairs = measure(
             Path(folder), steps=arguments.steps, n=arguments.n, augmentation=arguments.augment

@@ -1,28 +1,38 @@
-"""Whether two finished runs are the same run."""
+"""Whether two runs are the same run, at their end or as far as some of their files tell."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ferspore.run.names import LOCK
 
-# What differs between two equal runs: times, the command, the resumes, and so the digest
+# What differs between two equal runs: the times, the command, the run's identity, its resumes, how
+# often it was saved, and so the digest
 TIMES = {"seconds", "eval_seconds", "faces_per_second", "epoch_seconds", "created"}
-APART = {*TIMES, "command", "digest", "resumes"}
+CADENCE = {"keep_checkpoint_max", "save_checkpoint_steps", "sequence"}
+APART = {*TIMES, *CADENCE, "command", "digest", "resumes", "run"}
 
 
-def differences(folder: Path, reference: Path) -> Iterator[str]:
-    """What distinguishes two finished runs: checkpoints by their bytes, the rest but for APART."""
-    mine, theirs = (
-        {path.name for path in where.iterdir()} - {LOCK} for where in (folder, reference)
-    )
-    if mine != theirs:
-        yield f"only here {sorted(mine - theirs)}, only there {sorted(theirs - mine)}"
-    for name in sorted(mine & theirs):
+def differences(
+    folder: Path, reference: Path, names: Collection[str] | None = None
+) -> Iterator[str]:
+    """What distinguishes two runs: checkpoints by their bytes, the JSON files but for APART.
+
+    ``names`` are the files to compare, which both must have; without it both folders as a whole.
+    """
+    if names is None:
+        mine, theirs = (
+            {path.name for path in where.iterdir()} - {LOCK} for where in (folder, reference)
+        )
+        if mine != theirs:
+            yield f"only here {sorted(mine - theirs)}, only there {sorted(theirs - mine)}"
+        names = mine & theirs
+    for name in sorted(names):
         ours, others = ((where / name).read_bytes() for where in (folder, reference))
         if name.endswith((".json", ".jsonl")):
-            ours, others = (without_apart(text) for text in (ours, others))
-        if ours != others:
+            if without_apart(ours) != without_apart(others):
+                yield f"{name} differs"
+        elif ours != others:
             yield f"{name} differs"
 
 
@@ -32,6 +42,6 @@ def without_apart(text: bytes) -> list:
     def hook(pairs):
         return {key: value for key, value in pairs if key not in APART}
 
-    text = text.decode()
-    documents = text.splitlines() if not text.startswith("{\n") else [text]
+    lines = text.decode()
+    documents = [lines] if lines.startswith("{\n") else lines.splitlines()
     return [json.loads(document, object_pairs_hook=hook) for document in documents]

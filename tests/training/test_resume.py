@@ -19,13 +19,13 @@ from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.run.decision import decide
 from ferspore.run.folder import read_snapshot
 from ferspore.run.lock import RunLock, RunLockedError
-from ferspore.run.names import sidecar_path
+from ferspore.run.names import METRICS, sidecar_path
 from ferspore.run.sidecar import describe_file, read_sidecar, seal
 from tests import runs
 from tests.damage import damaged
 from tests.runs import save_weights
+from tests.same_run import differences, without_apart
 
-TIMES = {"seconds", "eval_seconds", "faces_per_second"}
 EPOCHS = 4
 
 
@@ -59,24 +59,14 @@ def words(csv, folder, **changes):
 
 
 def records(folder):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [
-        {key: value for key, value in json.loads(line).items() if key not in TIMES}
-        for line in lines
-    ]
+    return without_apart((folder / METRICS).read_bytes())
 
 
 def assert_same_run(folder, straight):
-    """Every parameter of the last snapshot and of both models, the metrics and the best."""
-    for name in (f"fer-{EPOCHS}_4.ckpt", "best_model.ckpt", "final_model.ckpt"):
-        mine, theirs = (read_ckpt(where / name) for where in (folder, straight))
-        assert list(mine.tensors) == list(theirs.tensors) and mine.info == theirs.info
-        for key in theirs.tensors:
-            assert mine.tensors[key].tobytes() == theirs.tensors[key].tobytes(), (name, key)
-    assert records(folder) == records(straight)
-    best = [json.loads((where / "best_model.json").read_text()) for where in (folder, straight)]
-    for key in ("best_accuracy", "best_epoch", "val_loss", "epoch"):
-        assert best[0][key] == best[1][key]
+    """The last snapshot, both models and the metrics."""
+    models = (f"fer-{EPOCHS}_4", "best_model", "final_model")
+    names = [METRICS, *(name + ending for name in models for ending in (".ckpt", ".json"))]
+    assert not list(differences(folder, straight, names))
 
 
 def wait_for(condition, process):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ferspore import runtime
 from ferspore.cli import common
+from ferspore.verification.findings import Level
 
-COLOURS = {"PASS": "\x1b[32m", "WARN": "\x1b[33m", "FAIL": "\x1b[31m"}
+COLOURS: dict[Level, str] = {"PASS": "\x1b[32m", "WARN": "\x1b[33m", "FAIL": "\x1b[31m"}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ferspore.config.paths import ValuePath, dotted
+from ferspore.config.paths import KeyPath, dotted
 from ferspore.config.schema import SECTIONS, Config, Stage
 
 _EXPECTED = {  # by pydantic's type of error, with its context
@@ -41,21 +41,22 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     return f"received {shown(fault['input'])}, expected {expected}"
 
 
-def _known_keys(path: ValuePath) -> str:
+def _known_keys(path: KeyPath) -> str:
     """The nearest known key to an unknown one, else all that may stand in its place."""
-    root, inner = (Stage, path[2:]) if path[0] == "stages" else (Config, path)
+    keys = [str(key) for key in path]
+    root, inner = (Stage, keys[2:]) if keys[0] == "stages" else (Config, keys)
     known = list((SECTIONS[inner[0]] if len(inner) == 2 else root).model_fields)
     elsewhere = {k: f"{name}.{k}" for name, model in SECTIONS.items() for k in model.model_fields}
-    if near := difflib.get_close_matches(path[-1], known, n=1):
+    if near := difflib.get_close_matches(keys[-1], known, n=1):
         return f"did you mean {dotted((*path[:-1], near[0]))}?"
-    if near := difflib.get_close_matches(path[-1], elsewhere, n=1, cutoff=0.75):
+    if near := difflib.get_close_matches(keys[-1], elsewhere, n=1, cutoff=0.75):
         return f"did you mean {elsewhere[near[0]]}?"
     return f"expected one of {', '.join(known)}"
 
 
-def stage_faults(stages: Any) -> list[tuple[ValuePath, str]]:
+def stage_faults(stages: Any) -> list[tuple[KeyPath, str]]:
     """Names given twice, and `init_from` that is neither an earlier stage nor a checkpoint."""
-    found: list[tuple[ValuePath, str]] = []
+    found: list[tuple[KeyPath, str]] = []
     earlier: list[str] = []
     for i, stage in enumerate(stages if isinstance(stages, list) else []):
         name, source = map(stage.get, ("name", "init_from")) if isinstance(stage, dict) else (0, 0)

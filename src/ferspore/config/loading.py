@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ferspore.config.faults import fault_text, shown, stage_faults
-from ferspore.config.paths import KeyPath, ValuePath, dotted, flat
+from ferspore.config.paths import KeyPath, dotted, flat
 from ferspore.config.schema import SECTIONS, Config, ConfigError
 from ferspore.config.yaml_text import parse_yaml, plain
 
@@ -221,7 +221,7 @@ def _drop_from_stages(leaves: Leaves, path: KeyPath) -> None:
 
 def _validate(leaves: Leaves, faults: list[str]) -> Config:
     """The Config of all leaves. Raises ConfigError with the earlier faults and its own."""
-    tree: dict[str, Any] = {}
+    tree: dict[str | int, Any] = {}
     for path, (value, _) in leaves.items():
         node = tree
         for key in path[:-1]:
@@ -241,7 +241,7 @@ def _validate(leaves: Leaves, faults: list[str]) -> Config:
     return config
 
 
-def _origin(leaves: Leaves, path: ValuePath) -> str:
+def _origin(leaves: Leaves, path: KeyPath) -> str:
     """Where a key came from: its leaf, the leaf that contains it, or one that it contains."""
     for leaf, (_, origin) in leaves.items():
         if all(a == b for a, b in zip(leaf, path, strict=False)):

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-KeyPath = tuple[str, ...]
-ValuePath = tuple[str | int, ...]  # with the numbers of stages
+KeyPath = tuple[str | int, ...]  # with the numbers of stages
 
 
-def flat(value: Any, path: ValuePath = ()) -> dict[ValuePath, Any]:
+def flat(value: Any, path: KeyPath = ()) -> dict[KeyPath, Any]:
     """Every value of `Config.to_dict` by its path, those of the stages too."""
     if isinstance(value, dict):
         items = list(value.items())
@@ -17,6 +16,6 @@ def flat(value: Any, path: ValuePath = ()) -> dict[ValuePath, Any]:
     return {p: v for key, item in items for p, v in flat(item, (*path, key)).items()}
 
 
-def dotted(path: ValuePath) -> str:
+def dotted(path: KeyPath) -> str:
     """("stages", 1, "training", "lr") -> "stages[1].training.lr"."""
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).removeprefix(".")

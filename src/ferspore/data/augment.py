@@ -53,8 +53,8 @@ def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmenta
     mirrored = (mirror < 0.5) & augmentation.flip
     if augmentation.rotation == 0 and augmentation.scale == 0:
         reach = int(augmentation.shift)
-        steps = [np.floor(u * (2 * reach + 1)).astype(np.intp) - reach for u in (right, down)]
-        result = _mirror_and_move(images, mirrored, *steps, reach)
+        right, down = (np.floor(u * (2 * reach + 1)).astype(np.intp) - reach for u in (right, down))
+        result = _mirror_and_move(images, mirrored, right, down, reach)
     else:
         right, down, angle, factor = (2 * u - 1 for u in (right, down, angle, factor))
         result = warp(
@@ -153,8 +153,8 @@ def _mirror_and_move(images, mirrored, right, down, reach) -> np.ndarray:
     images[mirrored] = images[mirrored, :, ::-1]
     if reach == 0:
         return images
-    windows = sliding_window_view(_reflected(images, reach), images.shape[1:], axis=(1, 2))
-    return windows[np.arange(len(images)), reach - down, reach - right]
+    windows = sliding_window_view(_reflected(images, reach), (1, *images.shape[1:]))
+    return windows[np.arange(len(images)), reach - down, reach - right, 0]
 
 
 def _reflected(images: np.ndarray, pad: int) -> np.ndarray:

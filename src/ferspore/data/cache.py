@@ -59,7 +59,7 @@ def write_arrays(folder: Path, parsed: Parsed) -> None:
     with locked(folder):
         checksums = {}
         for split, faces in parsed.splits.items():
-            checksums[split] = zlib.crc32(faces.labels, zlib.crc32(faces.images))
+            checksums[split] = zlib.crc32(faces.labels.data, zlib.crc32(faces.images.data))
             files.write_file(folder / f"{split}.faces", faces.images.data, faces.labels.data)
         table = {
             "counts": parsed.counts,
@@ -100,7 +100,7 @@ def _read_faces(path: Path, count: int, checksum: int) -> Faces:
     if path.stat().st_size != size:
         raise DamagedCacheError(f"{path.name}: {path.stat().st_size} bytes, expected {size}")
     content = np.fromfile(path, np.uint8)
-    if zlib.crc32(content) != checksum:
+    if zlib.crc32(content.data) != checksum:
         raise DamagedCacheError(f"{path.name}: wrong checksum")
     images = content[: count * PIXELS].reshape(count, FACE_SIZE, FACE_SIZE)
     return Faces(images, content[count * PIXELS :])

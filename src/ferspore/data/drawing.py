@@ -17,6 +17,7 @@ from ferspore.labels import FACE_SIZE
 
 OVERSAMPLING = 4
 
+Broadcast = np.ndarray | float  # to the shape of the curve, (N,P)
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # points (N,P,2), tone (N,), shown (N,) bool
 
 
@@ -48,7 +49,7 @@ def draw(
     return _paint(parts, person, pose, tones.background)
 
 
-def _between(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+def _between(x: np.ndarray, top: Broadcast, bottom: Broadcast) -> np.ndarray:
     """The polygon (N,2P,2) between two curves over the same x, each broadcast to (N,P)."""
     x, top, bottom = np.broadcast_arrays(np.atleast_2d(x), top, bottom)
     upper = np.stack([x, top], axis=-1)
@@ -56,7 +57,7 @@ def _between(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.concatenate([upper, lower], axis=1)
 
 
-def _stroke(x: np.ndarray, y: np.ndarray, width: np.ndarray) -> np.ndarray:
+def _stroke(x: np.ndarray, y: Broadcast, width: Broadcast) -> np.ndarray:
     """A line through the points (x, y), of the given width at each point, as a polygon."""
     x, y, width = np.broadcast_arrays(np.atleast_2d(x), y, width)
     along_x, along_y = np.gradient(x, axis=1), np.gradient(y, axis=1)

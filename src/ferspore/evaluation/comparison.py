@@ -87,14 +87,15 @@ def read_candidate(where: Path) -> Candidate:
         refuse_not_finite(contents.tensors)
         _, weights = weights_in(contents)
         size = path.stat().st_size
-        config = sidecar and config_from_dict(sidecar.config, f"the sidecar of {path}")
+        source = f"the sidecar of {path}"
+        config = config_from_dict(sidecar.config, source) if sidecar else None
     except OSError as error:
         raise CompareError(f"{path}: it cannot be read ({error.strerror})") from error
     except UnsoundError as error:
         raise CompareError(f"{path}: {error}") from error
     except ConfigError as error:
         raise CompareError(str(error)) from error
-    told = sidecar.model_dump() if sidecar else contents.info
+    told: Mapping[str, Any] = sidecar.model_dump() if sidecar else contents.info
     return Candidate(
         path=path,
         kind=sidecar.kind if sidecar else "unknown",
@@ -113,7 +114,7 @@ def read_candidate(where: Path) -> Candidate:
 
 def training_seconds(sidecar: SnapshotSidecar | ModelSidecar) -> float | None:
     """How long training took up to the checkpoint; None where an epoch is not on record."""
-    seconds = [record.get("seconds") for record in sidecar.history]
+    seconds: list[Any] = [record.get("seconds") for record in sidecar.history]
     if isinstance(sidecar, SnapshotSidecar) and len(seconds) < sidecar.epoch:
         seconds.append(sidecar.epoch_seconds)  # of the epoch that has not ended
     if len(seconds) != sidecar.epoch or None in seconds:
@@ -126,10 +127,10 @@ def config_differences(first: Candidate, second: Candidate) -> list[tuple[str, A
 
     CSV files are compared by their content, not by their paths.
     """
-    if first.config is None or second.config is None:
+    if first.config is None or second.config is None or first.data is None or second.data is None:
         return None
     found = [row for row in differences(first.config, second.config) if row[0] != "data.csv"]
-    digests = [candidate.data["sha256"] for candidate in (first, second)]
+    digests = [data["sha256"] for data in (first.data, second.data)]
     if digests[0] != digests[1]:
         found.append(("data.sha256", digests[0], digests[1]))
     return found

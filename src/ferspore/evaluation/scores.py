@@ -1,7 +1,7 @@
 """Logits and labels -> accuracy, loss, per-class scores and confusion matrix, in numpy."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -96,10 +96,12 @@ def format_per_class(scores: Scores) -> str:
     """
     rows = [["emotion", "precision", "recall", "F1", "support"]]
     means = macro_average(scores)
-    for name, row in [*defined_ratios(scores).items(), ("macro average", means)]:
+    ratios: dict[str, Mapping[str, float | None]]
+    ratios = {**defined_ratios(scores), "macro average": means}
+    for name, row in ratios.items():
         support = scores.per_class.get(name, means)["support"]
-        ratios = [accuracy_text(row[key]) for key in ("precision", "recall", "f1")]
-        rows.append([name, *ratios, str(support)])
+        told = [accuracy_text(row[key]) for key in ("precision", "recall", "f1")]
+        rows.append([name, *told, str(support)])
     return aligned(rows)
 
 

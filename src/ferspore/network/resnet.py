@@ -44,9 +44,11 @@ class Normalize(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.mean = Parameter(Tensor(np.float32([127.5])), name="mean", requires_grad=False)
+        self.mean = Parameter(
+            Tensor(np.array([127.5], np.float32)), name="mean", requires_grad=False
+        )
         self.deviation = Parameter(
-            Tensor(np.float32([64.0])), name="deviation", requires_grad=False
+            Tensor(np.array([64.0], np.float32)), name="deviation", requires_grad=False
         )
 
     def construct(self, faces):

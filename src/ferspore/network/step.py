@@ -57,7 +57,7 @@ class Schedule(LearningRateSchedule):
 
     def __init__(self, rate: Callable[[int], float], total_steps: int):
         super().__init__()
-        self.rates = Tensor(np.float32([rate(step) for step in range(total_steps)]))
+        self.rates = Tensor(np.array([rate(step) for step in range(total_steps)], np.float32))
         self.last = total_steps - 1
 
     def construct(self, global_step):

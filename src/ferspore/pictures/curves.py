@@ -1,6 +1,7 @@
 """Histories of runs -> curves over their epochs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,8 +28,9 @@ PANELS = {
     "lr": "learning rate",
 }
 MOST_DOTS = 60  # epochs; the dots of more would hide the line
-STAR = {"marker": "*", "markersize": 13, "markeredgecolor": INK, "linestyle": "none"}
-TRIANGLE = {"marker": "^", "markersize": 7, "markeredgecolor": INK, "linestyle": "none"}
+MARK: dict[str, Any] = {"markeredgecolor": INK, "linestyle": "none"}
+STAR = {**MARK, "marker": "*", "markersize": 13}
+TRIANGLE = {**MARK, "marker": "^", "markersize": 7}
 PANEL, LINE = 255, 24  # pixels: heights of a panel and of a line of the legend
 
 

@@ -87,9 +87,7 @@ def score_figures(judged: Judged) -> dict[str, Figure]:
     bins = reliability(judged.probabilities, judged.faces.labels)
     accuracy = f"accuracy {scores.accuracy:.4f}"
     return {
-        "confusion": confusion_matrix(
-            scores.confusion, f"Confusion matrix on {usage}, {accuracy}"
-        ),
+        "confusion": confusion_matrix(scores.confusion, f"Confusion matrix on {usage}, {accuracy}"),
         "per_class": per_class(scores, f"Precision, recall and F1 on {usage}"),
         "calibration": reliability_diagram(bins, f"Calibration on {usage}, {accuracy}"),
     }

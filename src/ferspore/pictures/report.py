@@ -1,6 +1,6 @@
 """What is known of a run -> its HTML page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ferspore.evaluation.judged import Judged
 from ferspore.evaluation.samples import choose_correct, confident_mistakes
@@ -55,7 +55,8 @@ def score_sections(judged: Judged) -> list[Section]:
 def per_class_table(judged: Judged) -> str:
     means = macro_average(judged.scores)
     counts = {**judged.scores.per_class, "macro average": means}
-    rows = [*defined_ratios(judged.scores).items(), ("macro average", means)]
+    ratios: dict[str, Mapping[str, float | None]]
+    ratios = {**defined_ratios(judged.scores), "macro average": means}
     return page.numbers(
         ("emotion", "precision", "recall", "F1", "faces"),
         [
@@ -64,7 +65,7 @@ def per_class_table(judged: Judged) -> str:
                 *(accuracy_text(row[key]) for key in ("precision", "recall", "f1")),
                 f"{counts[name]['support']:,}",
             )
-            for name, row in rows
+            for name, row in ratios.items()
         ],
     )
 

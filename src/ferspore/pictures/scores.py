@@ -1,6 +1,7 @@
 """Scores -> confusion matrix, bars of each emotion, reliability diagram."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ from ferspore.pictures.style import (
 
 DARK = 0.67  # from this fraction on, white text is easier to read on SEQUENTIAL than INK
 FEW = 30  # faces; the accuracy of fewer has a standard error of up to 0.09
-LEGEND = "outside lower left"
+LEGEND: Final = "outside lower left"
 
 
 @styled
@@ -40,7 +41,7 @@ def confusion_matrix(confusion: np.ndarray, title: str) -> Figure:
     figure = new_figure(WIDTH, 640, title, "constrained")
     axes = figure.subplots()
     axes.imshow(fractions, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-    middle = {"ha": "center", "va": "center"}
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
     for (row, column), count in np.ndenumerate(confusion):
         fraction = fractions[row, column]
         how = middle | {"color": "white" if fraction >= DARK else INK if count else GREY}
@@ -61,10 +62,10 @@ def per_class(scores: Scores, title: str) -> Figure:
     figure = new_figure(WIDTH, 620, title, "constrained")
     axes = figure.subplots()
     ratios, bar = defined_ratios(scores), 0.27
-    for i, (key, colour) in enumerate((("precision", BLUE), ("recall", ORANGE), ("f1", GREEN))):
-        values = [ratios[emotion][key] for emotion in EMOTIONS]
+    for i, (key, colour) in enumerate((("precision", BLUE), ("recall", ORANGE), ("F1", GREEN))):
+        values = [ratios[emotion][key.lower()] for emotion in EMOTIONS]
         rows = np.arange(len(EMOTIONS)) + (i - 1) * bar
-        axes.barh(rows, [value or 0 for value in values], bar, color=colour)
+        axes.barh(rows, [value or 0 for value in values], bar, color=colour, label=key)
         for row, value in zip(rows, values, strict=True):
             said = "-" if value is None else f"{value:.2f}"
             axes.text((value or 0) + 0.008, row, said, va="center_baseline", fontsize=SMALL_POINTS)
@@ -72,11 +73,11 @@ def per_class(scores: Scores, title: str) -> Figure:
     axes.set(xlim=(0, 1.08), ylim=(len(EMOTIONS) - 0.5, -0.5))
     axes.set(xlabel="fraction", ylabel="true (number of faces)", xticks=np.linspace(0, 1, 6))
     axes.grid(axis="x")
-    figure.legend(axes.containers, ("precision", "recall", "F1"), loc=LEGEND, ncols=3)
+    figure.legend(loc=LEGEND, ncols=3)
     return figure
 
 
-def _name_rows(axes: Axes, support: Sequence[int]) -> None:
+def _name_rows(axes: Axes, support: Sequence[float]) -> None:
     """Emotions down the axes, the number of faces under each."""
     named = [f"{name}\n{count:,}" for name, count in zip(EMOTIONS, support, strict=True)]
     axes.set_yticks(range(len(EMOTIONS)), named)

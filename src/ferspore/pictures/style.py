@@ -12,7 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -75,7 +75,9 @@ def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     return drawn
 
 
-def new_figure(width: int, height: int, title: str, layout: str | None = None) -> Figure:
+def new_figure(
+    width: int, height: int, title: str, layout: Literal["constrained"] | None = None
+) -> Figure:
     """A figure with ``height`` pixels of room below its title; call it in a ``styled`` function.
 
     layout: "constrained", or None where everything is placed by hand.

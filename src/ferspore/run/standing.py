@@ -28,8 +28,9 @@ def standing(holdings: Holdings) -> Standing:
         return "staged"
     if len(holdings.runs) > 1:
         return "two runs"
-    if holdings.newest is not None and holdings.newest.sidecar is not None:
-        return _standing_of_run(holdings, holdings.newest)
+    newest = holdings.newest
+    if newest is not None and newest.sidecar is not None:
+        return _standing_of_run(holdings, newest, Progress.at(newest.sidecar))
     if holdings.is_plain:
         return "plain"
     if holdings.snapshots and not _is_half_published(holdings):
@@ -41,9 +42,8 @@ def standing(holdings: Holdings) -> Standing:
     return "empty"
 
 
-def _standing_of_run(holdings: Holdings, snapshot: SnapshotFile) -> Standing:
+def _standing_of_run(holdings: Holdings, snapshot: SnapshotFile, progress: Progress) -> Standing:
     config = run_config(snapshot, holdings)
-    progress = Progress.at(snapshot.sidecar)
     if progress.epoch_done and not progress.evaluated:
         return "not evaluated"
     if not progress.is_over(config.training.epochs, config.training.patience):
@@ -59,12 +59,12 @@ def _is_half_published(holdings: Holdings) -> bool:
 
 def is_complete(holdings: Holdings, snapshot: SnapshotFile) -> bool:
     """Whether everything stands that the end of a run writes, final model of ``snapshot`` first."""
-    best, final = holdings.best, holdings.final
-    if final is None or final.fault is not None or final.sidecar is None:
+    best, final, mine = holdings.best, holdings.final, snapshot.sidecar
+    if mine is None or final is None or final.fault is not None or final.sidecar is None:
         return False
     if not holdings.metrics or (best is not None and best.fault is not None):
         return False
-    mine, theirs = snapshot.sidecar, final.sidecar
+    theirs = final.sidecar
     return (mine.run, mine.sequence, mine.epoch) == (theirs.run, theirs.sequence, theirs.epoch)
 
 

@@ -83,13 +83,14 @@ def take_over(step: TrainStep, plain: PlainCheckpoint, progress: Progress) -> li
     if faults:
         raise RefusalError(f"{plain.path}: another net:\n  " + "\n  ".join(faults))
     progress.epoch = plain.epoch
-    steps = plain.step or plain.total_steps - (plain.epoch - 1) * progress.steps_per_epoch
+    before = (plain.epoch - 1) * progress.steps_per_epoch
+    steps = plain.step or (plain.total_steps or 0) - before
     progress.step = min(max(steps, 1), progress.steps_per_epoch)
     progress.evaluated = progress.epoch_done
     restored = {name for name in parameters if name in tensors}
     for name in restored:
         parameters[name].set_data(Tensor(tensors[name].copy()))
-    parameters["global_step"].set_data(Tensor(np.int32([progress.global_step])))
+    parameters["global_step"].set_data(Tensor(np.array([progress.global_step], np.int32)))
     for average in step.averages:
         if average.name not in restored:
             value = parameters[average.name.removeprefix(EMA_PREFIX)].asnumpy()

@@ -133,8 +133,8 @@ def build_step(
 ) -> TrainStep:
     network = build_network(architecture_in(config), config.seed)
     images = table.splits["Training"].images
-    network.normalize.mean.set_data(Tensor(np.float32([images.mean()])))
-    network.normalize.deviation.set_data(Tensor(np.float32([max(images.std(), 1.0)])))
+    network.normalize.mean.set_data(Tensor(np.array([images.mean()], np.float32)))
+    network.normalize.deviation.set_data(Tensor(np.array([max(images.std(), 1.0)], np.float32)))
     level = config.training.amp_level
     if level != "O0":
         network = auto_mixed_precision(network, level)

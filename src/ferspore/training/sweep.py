@@ -142,9 +142,9 @@ def _settle(
 def finished(run: Run) -> Outcome | None:
     """The outcome of a run with no epoch left; None for any other."""
     holdings = checked(read_folder(run.folder))
-    if standing(holdings) != "finished" or holdings.final is None:
+    final = holdings.final.sidecar if holdings.final is not None else None
+    if standing(holdings) != "finished" or final is None:
         return None
-    final = holdings.final.sidecar
     return Outcome(run, "finished", 0, final.best_accuracy, final.best_epoch)
 
 

@@ -51,7 +51,9 @@ def finished_lines(decision: Decision | StagesDecision) -> list[str]:
     """Of a run, or of all stages, that no step is left of."""
     if isinstance(decision, StagesDecision):
         return [line for part in decision.parts for line in (*part.lines, *finished_lines(part))]
-    progress = Progress.at(decision.snapshot.sidecar)
+    snapshot = decision.snapshot
+    assert snapshot is not None and snapshot.sidecar is not None  # the last of the run
+    progress = Progress.at(snapshot.sidecar)
     return end_lines("already finished", decision.folder, decision.config, progress)
 
 
