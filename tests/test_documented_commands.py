@@ -1,15 +1,18 @@
 """Every command that the documents, configurations and help texts print works in a fresh clone.
 
-The scripts run in this process, so that MindSpore is imported once; what they would do to a
-process of their own (signals, MindSpore's environment) is left out. Runs are made small.
+They run in this process, so that MindSpore is imported once, and a script as the `ferspore` command
+that it is; what they would do to a process of their own (signals, MindSpore's environment) is left
+out. Runs are made small.
 """
 
 import argparse
 import gc
 import os
+import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -24,6 +27,8 @@ import pytest
 from PIL import Image
 
 from ferspore import runtime
+from ferspore.cli import common
+from ferspore.cli.main import COMMANDS
 from ferspore.data import practice
 from ferspore.training.sweep import Interruption
 from tests.documented import UnreadableError, collect, expand
@@ -54,12 +59,11 @@ STANDS_FOR = {  # a word, or a flag and a word -> what is run
     "training.lr=0.1,0.05": "training.lr=0.1",
     "seed=1,2,3": "seed=1",
 }
-TRAIN = "src/train.py"
-TRAINERS = (TRAIN, "tools/sweep.py", "train", "sweep")
+TRAINERS = ("train", "sweep")  # ferspore's
 # Minutes become a second: these words are added.
 SMALL = {
     "training.epochs": 1, "training.batch_size": 64, "model.width": 4, "model.blocks": [1],
-    "data.face_size": 16,
+    "data.face_size": 16, "training.ema_decay": 0,
 }  # fmt: skip
 SMALLER = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 LONG = ("benchmarks/", "tests/soak")  # only their arguments are read
@@ -68,11 +72,6 @@ CODES = {  # exit codes other than 0
     # Announced: the shipped model is there, and a run never overwrites one.
     "python src/train.py --config configs/default.yaml --data_csv fer2013.csv --name fer2013-small":
     2,
-    # Broken examples, to be mended: the shipped folder has no metrics.jsonl and no config.yaml.
-    "python tools/plot_history.py checkpoints/fer2013-small": 2,
-    "python tools/plot_history.py checkpoints/fer2013-small checkpoints/other": 2,
-    "python tools/report.py checkpoints/fer2013-small": 2,
-    "python tools/report.py checkpoints/fer2013-small --csv fer2013.csv": 2,
 }  # fmt: skip
 OWN_RUNS = {"README.md": "checkpoints/first"}  # runs that a document starts itself
 DOCUMENTS = collect(ROOT)
@@ -93,17 +92,21 @@ def test_its_commands_work(document, clone, tmp_path, monkeypatch, capsys):
     assert not broken, "\n".join(["these examples do not work:", *broken])
 
 
-def test_every_script_has_an_example():
-    commands = {
-        shlex.join(words)
-        for examples in DOCUMENTS.values()
-        for one in examples
-        for words in expand(one.text, STANDS_FOR)
+def test_every_command_has_an_example_beside_its_script():
+    examples = [one for one in DOCUMENTS["docs/tools.md"] if one.text.startswith("ferspore ")]
+    rows = {one.text.split()[1]: one.line for one in examples}
+    assert rows.keys() == COMMANDS.keys()
+    lines = (ROOT / "docs/tools.md").read_text().splitlines()
+    for script in (*ROOT.glob("src/*.py"), *ROOT.glob("tools/*.py"), ROOT / "verify_model.py"):
+        _, command = as_command(["python", str(script)])
+        assert f"`{script.relative_to(ROOT)}`" in lines[rows[command] - 1]
+
+
+def test_every_exit_code_is_of_a_command_that_is_printed():
+    examples = [one for document in DOCUMENTS.values() for one in document]
+    assert set(CODES) <= {
+        shlex.join(words) for one in examples for words in expand(one.text, STANDS_FOR)
     }
-    paths = [path for pattern in ("src/*.py", "tools/*.py", "*.py") for path in ROOT.glob(pattern)]
-    scripts = {str(path.relative_to(ROOT)) for path in paths} - {"tools/common.py"}
-    assert scripts <= {word for command in commands for word in command.split()}
-    assert set(CODES) <= commands  # none that is no longer printed
 
 
 @pytest.mark.parametrize(
@@ -142,14 +145,14 @@ def test_optional_parts_and_alternatives_are_expanded():
 
 
 def test_commands_are_found_where_they_are_printed(tmp_path):
-    for name in ("docs", "configs", "tools"):
+    for name in ("docs", "configs", "benchmarks"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text(
         "`make a` and `x`\n\n    $ make b\n    output\n\n"
         "| `python c.py p\\|q` |\n```\nferspore d\n```\n"
     )
     (tmp_path / "configs" / "x.yaml").write_text("# Command: python e.py\n# prose\nmake f: 1\n")
-    (tmp_path / "tools" / "x.py").write_text(
+    (tmp_path / "benchmarks" / "x.py").write_text(
         '"""Prose:\n\npython g.py\n\nmake it so\nor not: python h.py\n"""\nf(epilog="make i")\n'
     )
     found = [(one.line, one.text) for examples in collect(tmp_path).values() for one in examples]
@@ -190,7 +193,7 @@ def steps(words: list[str]) -> list[list[str]]:
 def fault(words: list[str], capsys) -> str | None:
     """What went wrong with the command, None if it did as announced or was run before."""
     words = ["python" if word == ".venv/bin/python" else word for word in words]
-    command = shlex.join(words)
+    command, words = shlex.join(words), as_command(words)
     if tuple(words) in DONE:
         return None
     DONE.add(tuple(words))
@@ -202,35 +205,39 @@ def fault(words: list[str], capsys) -> str | None:
     return f"{command}: exit code {code}; {errors.strip().splitlines()[-1:]}"
 
 
+def as_command(words: list[str]) -> list[str]:
+    """The words of a script as those of the `ferspore` command that it is; any others as they
+    are."""
+    if words[0] != "python":
+        return words
+    if words[1:3] == ["-m", "ferspore"]:
+        return words[2:]
+    text = Path(words[1]).read_text() if Path(words[1]).is_file() else ""
+    command = re.search(r"^from ferspore\.cli\.(\w+) import main$", text, re.MULTILINE)
+    return ["ferspore", command[1], *words[2:]] if command else words
+
+
 def run(words: list[str]) -> int:
     """The exit code of the command, its slow parts made small."""
     program, name, *rest = words
     if program != "python":
-        return call(program, [name, *rest, *smaller(name)], entry_point(program))
+        smaller = SMALLER if name in TRAINERS else []
+        return call(program, [name, *rest, *smaller], entry_point(program))
     if name == "-m":
-        if rest[0] in MODULES and find_spec(rest[0]):
-            return 0
-        return runtime.fail(f"{rest[0]}: there is no such module")
-    return run_script(name, *rest, *smaller(name))
-
-
-def smaller(name: str) -> list[str]:
-    return SMALLER if name in TRAINERS else []
+        there = rest[0] in MODULES and find_spec(rest[0])
+        return 0 if there else common.fail(f"{rest[0]}: there is no such module")
+    if not Path(name).is_file():
+        return common.fail(f"{name}: there is no such script")
+    return call(name, rest, lambda: runpy.run_path(name, run_name="__main__"))
 
 
 def entry_point(program: str) -> Callable[[], int]:
     """The function that pyproject.toml names for an installed command."""
     entries = tomllib.loads(Path("pyproject.toml").read_text())["project"].get("scripts", {})
     if program not in entries:
-        return lambda: runtime.fail(f"{program}: there is no such command")
+        return lambda: common.fail(f"{program}: there is no such command")
     module, function = entries[program].split(":")
     return getattr(import_module(module), function)
-
-
-def run_script(path: str, *words: str) -> int:
-    if not Path(path).is_file():
-        return runtime.fail(f"{path}: there is no such script")
-    return call(path, words, lambda: runpy.run_path(path, run_name="__main__"))
 
 
 def call(program: str, words: Sequence[str], main: Callable[[], object]) -> int:
@@ -253,7 +260,7 @@ def call(program: str, words: Sequence[str], main: Callable[[], object]) -> int:
 
 
 def forget_modules_below(folder: Path) -> None:
-    """The tools' ``common`` is not the benchmarks'."""
+    """What a script imports from beside it is not the next clone's."""
     for name, module in list(sys.modules.items()):
         if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
             del sys.modules[name]
@@ -272,10 +279,12 @@ def process():
     """This process, ready to be many: what a script may do once is done, or is left out."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(practice, "COUNTS", FACES)
-        patch.setattr(runtime, "prepare", lambda **_: [])
+        patch.setattr(common, "prepare", lambda **_: None)
         patch.setattr(runtime, "take_signals", lambda: None)
-        patch.setattr(runtime, "end_with_its_reader", lambda: None)
-        patch.setattr(Interruption, "call", lambda _, command: run_script(*command[1:]))
+        patch.setattr(signal, "signal", lambda *_: signal.SIG_DFL)
+        patch.setattr(
+            Interruption, "call", lambda _, words: run(as_command(["python", *words[1:]]))
+        )
         yield
         gc.unfreeze()
 
@@ -298,7 +307,7 @@ def clone(tmp_path_factory, process):
         face.save(root / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert run_script(TRAIN, "--data_csv", "fer2013.csv", "--name", "first", *SMALLER) == 0
+        assert run(["ferspore", "train", "--data_csv", "fer2013.csv", "--name", "first"]) == 0
     for name in ("a", "b", "other"):
         shutil.copytree(root / "checkpoints" / "first", root / "checkpoints" / name)
     return root

@@ -14,13 +14,13 @@ from ferspore.evaluation.grad_cam import (
     BATCH_SIZE,
     GradCam,
     choose_faces,
-    draw_explanations,
+    explain,
     heat_maps,
-    overlay,
 )
 from ferspore.labels import EMOTIONS
 from ferspore.network.resnet import Architecture
 from ferspore.pictures import style
+from ferspore.pictures.heat import heat_grid, overlay
 from ferspore.run.ckpt import UnsoundError
 from tests import runs
 from tests.runs import save_weights
@@ -147,6 +147,11 @@ def test_heat_is_from_0_to_1_and_does_not_depend_on_the_batch(evaluator, faces):
     from_the_end = heat_maps(evaluator, images[::-1], emotions[::-1])
     np.testing.assert_allclose(from_the_end[::-1], heat, atol=1e-5)
     assert heat_maps(evaluator, images[:0], emotions[:0]).shape == (0, 48, 48)
+
+
+def draw_explanations(evaluator, faces, groups, title):
+    rows = np.concatenate(list(groups.values()))
+    return heat_grid(faces, groups, *explain(evaluator, faces.images[rows]), title)
 
 
 def test_a_head_that_looks_at_nothing_gives_no_heat(faces):

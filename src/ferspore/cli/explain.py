@@ -54,18 +54,23 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.evaluation.grad_cam import draw_explanations
+    import numpy as np
+
+    from ferspore.evaluation.grad_cam import explain
     from ferspore.pictures import style
+    from ferspore.pictures.heat import heat_grid
     from ferspore.run.ckpt import UnsoundError
 
     evaluator = common.load_network(arguments.ckpt, arguments.device_target)
     faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
     groups = chosen_faces(faces.labels, arguments)
-    title = f"What speaks for the predicted emotion: faces of {arguments.usage}, Grad-CAM"
+    rows = np.concatenate(list(groups.values()))
     try:
-        figure = draw_explanations(evaluator, faces, groups, title)
+        probabilities, heat = explain(evaluator, faces.images[rows])
     except UnsoundError as error:
         raise common.ToolError(f"{arguments.ckpt}: {error}") from error
+    title = f"What speaks for the predicted emotion: faces of {arguments.usage}, Grad-CAM"
+    figure = heat_grid(faces, groups, probabilities, heat, title)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     style.save(figure, output / "grad_cam.png")

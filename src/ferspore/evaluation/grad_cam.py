@@ -5,25 +5,18 @@ Localization", ICCV, equations 1 and 2: each map is weighted by the mean gradien
 emotion's logit with respect to it, and what is positive in their sum speaks for the emotion.
 """
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from mindspore import Tensor, nn, ops
 from PIL import Image
 
-from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import ResNet
-from ferspore.pictures.faces import Tile, grid
-from ferspore.pictures.style import RIGHT, WRONG
 from ferspore.run.ckpt import UnsoundError
 
 BATCH_SIZE = 32  # faces a pass; the maps do not depend on it
-HEAT_COLOURS = "inferno"  # dark to bright, so it is also read without colour
-MOST_COLOUR = 0.75  # share of the heat's colour over the face where the heat is 1
 
 
 class GradCam(nn.Cell):
@@ -83,13 +76,6 @@ def _enlarged(small: np.ndarray) -> np.ndarray:
     return heat / highest if highest > 0 else heat
 
 
-def overlay(face: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The face uint8 (48,48) under its heat, uint8 (48,48,3): grey where the heat is 0."""
-    share = MOST_COLOUR * heat[..., None]
-    colours = matplotlib.colormaps[HEAT_COLOURS](heat)[..., :3] * 255
-    return np.rint((1 - share) * face[..., None] + share * colours).astype(np.uint8)
-
-
 def choose_faces(labels: np.ndarray, num_samples: int, seed: int) -> dict[str, np.ndarray]:
     """Rows, in order, of ``num_samples`` random faces of each emotion; fewer where it has fewer."""
     rng = np.random.default_rng(seed)
@@ -97,41 +83,14 @@ def choose_faces(labels: np.ndarray, num_samples: int, seed: int) -> dict[str, n
     return {emotion: np.sort(rng.permutation(own)[:num_samples]) for emotion, own in rows.items()}
 
 
-def draw_explanations(
-    evaluator: Evaluator, faces: Faces, groups: dict[str, np.ndarray], title: str
-) -> Figure:
-    """A grid with a line for each group of rows of ``faces``: each face beside its heat map,
-    which explains the predicted emotion.
+def explain(evaluator: Evaluator, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities float64 (N,7) of faces uint8 (N,48,48), and the heat maps float32 (N,48,48)
+    of their predicted emotions.
 
     Raises:
         UnsoundError: the network's logits are not finite.
     """
-    rows = np.concatenate([np.asarray(own, np.int64) for own in groups.values()])
-    images = faces.images[rows]
     logits = evaluator.logits(images)
     if not np.isfinite(logits).all():
-        raise UnsoundError("its answers are not finite; verify_model.py tells more")
-    heat = heat_maps(evaluator, images, logits.argmax(1))
-    pairs = {
-        row: _pair(row, faces.images[row], int(faces.labels[row]), own_heat, probabilities)
-        for row, own_heat, probabilities in zip(rows.tolist(), heat, softmax(logits), strict=True)
-    }
-    return grid(
-        [
-            (name, [tile for row in own.tolist() for tile in pairs[row]])
-            for name, own in groups.items()
-        ],
-        title,
-    )
-
-
-def _pair(
-    row: int, face: np.ndarray, truth: int, heat: np.ndarray, probabilities: np.ndarray
-) -> list[Tile]:
-    predicted = int(probabilities.argmax())
-    colour = RIGHT if predicted == truth else WRONG
-    said = f"predicted {EMOTIONS[predicted]}\nconfidence {probabilities[predicted]:.2f}"
-    return [
-        Tile(face, f"true label {EMOTIONS[truth]}\nface {row + 1:,}", colour),
-        Tile(overlay(face, heat), said if heat.any() else f"{said}, no heat", colour),
-    ]
+        raise UnsoundError("its logits are not finite; verify_model.py tells more")
+    return softmax(logits), heat_maps(evaluator, images, logits.argmax(1))
