@@ -107,7 +107,7 @@ def resume(folder: Path, step) -> None:
     from ferspore.training.restore import restore
 
     snapshot = checked(read_folder(folder)).newest
-    restore(step, snapshot.contents.tensors, snapshot.path)
+    restore(step, snapshot.tensors, snapshot.path)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -30,7 +30,7 @@ from soak_lanes import EPOCHS, VARIANTS, Tally, run_lanes
 
 from ferspore import runtime
 from ferspore.run.ckpt import UnsoundError
-from ferspore.run.folder import SnapshotFile, read_folder, read_snapshot
+from ferspore.run.folder import Snapshot, read_folder, read_snapshot
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import versions
 
@@ -64,9 +64,9 @@ def damage(source: Path, count: int, seed: int, work: Path) -> int:
     return noticed
 
 
-def values_in(snapshot: SnapshotFile) -> tuple:
+def values_in(snapshot: Snapshot) -> tuple:
     """Everything that a resume takes from a snapshot, NaN equal to itself."""
-    tensors = snapshot.contents.tensors.items()
+    tensors = snapshot.tensors.items()
     raw = {name: (value.dtype, value.shape, value.tobytes()) for name, value in tensors}
     return snapshot.sidecar, snapshot.contents.info, raw
 

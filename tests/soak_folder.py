@@ -97,7 +97,7 @@ def examine(folder: Path, monitor: str, before: State) -> State:
     if before.best is not None:
         lost = best is None or is_better(monitor, before.best, best)
         expect(not lost, f"{folder / BEST}: {monitor} was {before.best}, is {best}")
-    steps = [snapshot.sidecar.global_step for snapshot in holdings.sound]
+    steps = [snapshot.sidecar.global_step for snapshot in holdings.snapshots]
     expect(steps == sorted(set(steps)), f"{folder}: snapshots were written at the steps {steps}")
     if holdings.newest is None:
         expect(standing(holdings) in ("empty", "begun"), f"{folder}: no sound snapshot is left")

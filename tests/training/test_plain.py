@@ -63,7 +63,7 @@ def test_the_latest_by_time_goes_on_and_all_is_said(folder, csv):
     assert "the optimizer's moments" not in text
     assert "at epoch 2, step 4/4: best accuracy" in text and "1 epoch to go" in text
     first = read_snapshot(folder / "fer-3_1.ckpt")
-    tensors = first.contents.tensors
+    tensors = first.tensors
     assert first.sidecar.global_step == 9 and tensors["global_step"].item() == 9
     # The moments were taken over: one step at momentum 0.9 leaves 0.9 of them, plus a gradient.
     moments = tensors["accum.head.bias"]

@@ -63,9 +63,7 @@ def test_all_stages_run_hand_over_and_are_passed_over_when_finished(csv, tmp_pat
     first = read_snapshot(folder / "full" / "fer-1_4.ckpt")
     assert first.sidecar.stage == "full"
     handed = read_ckpt(folder / "small" / "best_model.ckpt").tensors
-    np.testing.assert_allclose(
-        first.contents.tensors["stem.0.weight"], handed["stem.0.weight"], atol=1e-7
-    )
+    np.testing.assert_allclose(first.tensors["stem.0.weight"], handed["stem.0.weight"], atol=1e-7)
 
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.ckpt")}
     code, text = staged(folder, load_config(None), resume="auto")

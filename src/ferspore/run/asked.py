@@ -6,9 +6,9 @@ from typing import Literal
 
 from ferspore.config.loading import LoadedConfig
 from ferspore.config.schema import Config
-from ferspore.run.folder import Holdings, SnapshotFile, checked, read_folder
+from ferspore.run.folder import Holdings, Snapshot, checked, read_folder
 
-AUTO = "auto"
+AUTO: Literal["auto"] = "auto"
 Action = Literal["start", "resume", "evaluate", "finish", "finished", "take over"]
 
 
@@ -38,8 +38,9 @@ class Asked:
     @property
     def named(self) -> Path | None:
         """The checkpoint that the run continues from, if one was named."""
-        is_file = isinstance(self.resume, Path) and self.resume.suffix == ".ckpt"
-        return self.resume if is_file else None
+        if isinstance(self.resume, Path) and self.resume.suffix == ".ckpt":
+            return self.resume
+        return None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Decision:
     action: Action
     folder: Path
     loaded: LoadedConfig
-    snapshot: SnapshotFile | None = None
+    snapshot: Snapshot | None = None
     plain: Path | None = None
     init_from: Path | None = None
     stage: str | None = None
@@ -69,6 +70,11 @@ class Decision:
     @property
     def config(self) -> Config:
         return self.loaded.config
+
+    @property
+    def source(self) -> Path | None:
+        """The checkpoint that the run continues from."""
+        return self.plain if self.snapshot is None else self.snapshot.path
 
     @property
     def is_finished(self) -> bool:
@@ -110,13 +116,10 @@ def look(asked: Asked) -> tuple[Holdings, Holdings]:
 def check_folders(asked: Asked) -> None:
     """
     Raises:
-        RefusalError: what ``resume`` names is not there or no checkpoint, or ``folder`` is a file.
+        RefusalError: ``resume`` names a file that is no checkpoint, or ``folder`` is a file.
     """
-    if isinstance(asked.resume, Path) and not asked.source.is_dir():
-        wrong = "no such file or folder"
-        if asked.source.exists():
-            wrong = "expected a run's folder or a .ckpt file"
-        raise RefusalError(f"--resume {asked.resume}: {wrong}")
+    if isinstance(asked.resume, Path) and asked.source.is_file():
+        raise RefusalError(f"--resume {asked.resume}: expected a run's folder or a .ckpt file")
     if asked.folder.is_file():
         raise RefusalError(f"{asked.folder}: received a file, expected a folder for the run")
 

@@ -6,7 +6,7 @@ from typing import Any
 from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, over
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
-from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.folder import Holdings, Snapshot
 
 FREE_KEYS = {
     "name",
@@ -26,7 +26,7 @@ WARNED_KEYS = {
 }
 
 
-def run_config(snapshot: SnapshotFile, holdings: Holdings) -> Config:
+def run_config(snapshot: Snapshot, holdings: Holdings) -> Config:
     """The configuration with which the run continues from ``snapshot``.
 
     For the newest snapshot it is the folder's config.yaml, which keeps what the run was last
@@ -47,7 +47,7 @@ def run_config(snapshot: SnapshotFile, holdings: Holdings) -> Config:
 
 
 def resumed_config(
-    snapshot: SnapshotFile, holdings: Holdings, given: LoadedConfig
+    snapshot: Snapshot, holdings: Holdings, given: LoadedConfig
 ) -> tuple[LoadedConfig, list[str]]:
     """The run's configuration with the new values, and a line for each that changes.
 

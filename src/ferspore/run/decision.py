@@ -63,10 +63,10 @@ def decide_stages(asked: Asked, target: Holdings, source: Holdings) -> StagesDec
     names = [stage.name for stage in loaded.config.stages]
     if asked.stage is not None and asked.stage not in names:
         stage_config(loaded.config, asked.stage)  # says which there are
-    if asked.stage not in (None, *names[:1]) and asked.given.config.init_from is not None:
+    if asked.stage not in (None, names[0]) and asked.given.config.init_from is not None:
         raise ConfigError(
-            f"--init_from is for the first stage, {names[0]}; stages[{names.index(asked.stage)}]"
-            f".init_from says what {asked.stage} starts from"
+            f"--init_from is for the first stage, {names[0]}; init_from in stage {asked.stage} of "
+            "the configuration says what that one starts from"
         )
     if asked.resume is None and asked.stage is None and any_trained(target):
         raise RefusalError(f"{target.folder} already holds a run: --resume continues it")
@@ -101,7 +101,7 @@ def _without_stages(holdings: Holdings) -> RefusalError:
 def _staged_config(asked: Asked, target: Holdings) -> LoadedConfig:
     """What was given over the configuration in the folder, if there is one with stages."""
     given = asked.given
-    if not target.is_staged:
+    if target.config is None or not target.is_staged:
         if standing(target) not in ("empty", "begun"):
             raise _without_stages(target)
         if not given.config.stages:

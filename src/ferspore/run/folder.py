@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ferspore.config.loading import load_config
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
@@ -18,22 +20,37 @@ from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sidecar, re
 
 
 @dataclass(frozen=True)
-class SnapshotFile:
-    """A file named as a snapshot. Without ``fault`` its sidecar is sound; ``contents`` are there
-    once the file itself was read and found sound, too. ``ours``: whether ferspore wrote it."""
+class Snapshot:
+    """A snapshot whose sidecar is sound; with ``contents`` the file was read and is sound, too."""
 
     path: Path
-    sidecar: SnapshotSidecar | None = None
-    fault: str | None = None
-    ours: bool = True
+    sidecar: SnapshotSidecar
     contents: Contents | None = field(default=None, repr=False, compare=False)
 
     @property
-    def order(self) -> tuple:
-        """Those that cannot be dated come first."""
-        if self.sidecar is None:
-            return (-1, "", self.path.name)
+    def order(self) -> tuple[int, str, str]:
         return (self.sidecar.sequence, self.sidecar.created, self.path.name)
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """
+        Raises:
+            ValueError: the contents were not read, see ``checked``.
+        """
+        if self.contents is None:
+            raise ValueError(f"{self.path}: its contents were not read")
+        return self.contents.tensors
+
+
+@dataclass(frozen=True)
+class Unsound:
+    """A file with a snapshot's name that does not count. ``snapshot``: where the sidecar is sound
+    and only the file is not. ``ours``: whether ferspore wrote it."""
+
+    path: Path
+    fault: str
+    snapshot: Snapshot | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,8 @@ class Holdings:
 
     folder: Path
     names: frozenset[str] | None = None  # of all files there; None where the folder is missing
-    snapshots: tuple[SnapshotFile, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    unsound: tuple[Unsound, ...] = ()
     best: ModelFile | None = None
     final: ModelFile | None = None
     config: Config | None = None
@@ -65,18 +83,14 @@ class Holdings:
         return self.names is not None
 
     @property
-    def sound(self) -> tuple[SnapshotFile, ...]:
-        return tuple(snapshot for snapshot in self.snapshots if snapshot.fault is None)
-
-    @property
-    def newest(self) -> SnapshotFile | None:
+    def newest(self) -> Snapshot | None:
         """The snapshot written last among those that are sound as far as they were read."""
-        return self.sound[-1] if self.sound else None
+        return self.snapshots[-1] if self.snapshots else None
 
     @property
     def runs(self) -> set[str]:
         """The runs that the snapshots belong to; more than one is a fault."""
-        return {snapshot.sidecar.run for snapshot in self.sound if snapshot.sidecar}
+        return {snapshot.sidecar.run for snapshot in self.snapshots}
 
     @property
     def is_staged(self) -> bool:
@@ -85,16 +99,25 @@ class Holdings:
     @property
     def is_plain(self) -> bool:
         """Whether only plain MindSpore's checkpoints are there."""
-        return bool(self.plain) and not any(snapshot.ours for snapshot in self.snapshots)
+        ours = self.snapshots or any(unsound.ours for unsound in self.unsound)
+        return bool(self.plain) and not ours
 
     @property
     def is_trained(self) -> bool:
         """Whether anything is there that training made."""
-        return bool(self.snapshots or self.plain or self.best or self.final or self.metrics)
+        return bool(
+            self.snapshots or self.unsound or self.plain or self.best or self.final or self.metrics
+        )
 
     @property
     def last_sequence(self) -> int:
-        return max((s.sidecar.sequence for s in self.snapshots if s.sidecar), default=0)
+        return max((snapshot.sidecar.sequence for snapshot in self.dated), default=0)
+
+    @property
+    def dated(self) -> list[Snapshot]:
+        """Every snapshot with a sound sidecar, in the order of writing, the file sound or not."""
+        damaged = [unsound.snapshot for unsound in self.unsound if unsound.snapshot]
+        return sorted([*self.snapshots, *damaged], key=lambda snapshot: snapshot.order)
 
 
 def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
@@ -111,8 +134,10 @@ def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
     paths = sorted(folder.iterdir())
     names = {path.name for path in paths}
     config, fault = _config(folder / CONFIG) if CONFIG in names else (None, None)
-    snapshots = [_snapshot(path) for path in paths if SNAPSHOT_NAME.fullmatch(path.name)]
-    ours = {snapshot.path for snapshot in snapshots if snapshot.ours}
+    found = [_snapshot(path) for path in paths if SNAPSHOT_NAME.fullmatch(path.name)]
+    snapshots = [file for file in found if isinstance(file, Snapshot)]
+    unsound = [file for file in found if isinstance(file, Unsound)]
+    ours = {file.path for file in snapshots} | {file.path for file in unsound if file.ours}
     plain = [
         path
         for path in paths
@@ -123,6 +148,7 @@ def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
         folder=folder,
         names=frozenset(names),
         snapshots=tuple(sorted(snapshots, key=lambda snapshot: snapshot.order)),
+        unsound=tuple(unsound),
         best=_model(folder / BEST) if BEST in names else None,
         final=_model(folder / FINAL) if FINAL in names else None,
         config=config,
@@ -135,18 +161,25 @@ def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
 
 def checked(holdings: Holdings, named: Path | None = None) -> Holdings:
     """The same with two contents read: that of the snapshot that a resume would take (``named``,
-    or the newest sound one), and of the final model. Those found unsound get their fault."""
-    snapshots = list(holdings.snapshots)
-    for i in reversed(range(len(snapshots))):
-        snapshot = snapshots[i]
-        if snapshot.fault is not None or (named and snapshot.path.name != named.name):
+    or the newest sound one), and of the final model. Those found unsound are so from here on."""
+    snapshots, unsound = list(holdings.snapshots), list(holdings.unsound)
+    for snapshot in reversed(holdings.snapshots):
+        if named and snapshot.path.name != named.name:
             continue
-        snapshots[i] = _with_contents(snapshot)
-        if snapshots[i].fault is None:
+        place = snapshots.index(snapshot)
+        try:
+            snapshots[place] = _with_contents(snapshot)
             break
-    stages = {name: checked(stage) for name, stage in holdings.stages.items()}
-    final = holdings.final and _checked_model(holdings.final)
-    return replace(holdings, snapshots=tuple(snapshots), stages=stages, final=final)
+        except UnsoundError as error:
+            del snapshots[place]
+            unsound.append(Unsound(snapshot.path, str(error), snapshot))
+    return replace(
+        holdings,
+        snapshots=tuple(snapshots),
+        unsound=tuple(unsound),
+        stages={name: checked(stage) for name, stage in holdings.stages.items()},
+        final=holdings.final and _checked_model(holdings.final),
+    )
 
 
 def _checked_model(model: ModelFile) -> ModelFile:
@@ -161,51 +194,51 @@ def in_the_way(holdings: Holdings, progress: Progress, epochs: int) -> list[str]
     """Snapshots that ferspore did not write and that the run would overwrite on its way from
     ``progress`` to the end of ``epochs``."""
     found = []
-    for snapshot in holdings.snapshots:
-        epoch, step = map(int, SNAPSHOT_NAME.fullmatch(snapshot.path.name).groups())
+    for unsound in holdings.unsound:
+        if unsound.ours or not (named := SNAPSHOT_NAME.fullmatch(unsound.path.name)):
+            continue
+        epoch, step = int(named[1]), int(named[2])
         ahead = (progress.epoch, progress.step) < (epoch, step)
-        reached = epoch <= epochs and step <= progress.steps_per_epoch
-        if ahead and reached and not snapshot.ours:
-            found.append(snapshot.path.name)
+        if ahead and epoch <= epochs and step <= progress.steps_per_epoch:
+            found.append(unsound.path.name)
     return found
 
 
 def list_snapshots(folder: Path) -> list[Path]:
-    """The folder's snapshots by name, sound or not, in the order in which they were written."""
-    return [snapshot.path for snapshot in read_folder(folder).snapshots]
+    """The folder's snapshots by name: the unsound ones, then the others in the order of writing."""
+    holdings = read_folder(folder)
+    unsound = [file.path for file in holdings.unsound]
+    return [*unsound, *(snapshot.path for snapshot in holdings.snapshots)]
 
 
-def read_snapshot(path: Path) -> SnapshotFile:
+def read_snapshot(path: Path) -> Snapshot:
     """A sound snapshot with its contents.
 
     Raises:
         UnsoundError: it, or its sidecar, is not what it should be.
     """
-    snapshot = _snapshot(path)
-    if snapshot.fault is None:
-        snapshot = _with_contents(snapshot)
-    if snapshot.fault is not None:
-        raise UnsoundError(snapshot.fault)
-    return snapshot
+    found = _snapshot(path)
+    if isinstance(found, Unsound):
+        raise UnsoundError(found.fault)
+    return _with_contents(found)
 
 
-def _with_contents(snapshot: SnapshotFile) -> SnapshotFile:
-    try:
-        contents, _ = read_sound(snapshot.path)
-    except UnsoundError as error:
-        return replace(snapshot, fault=str(error))
+def _with_contents(snapshot: Snapshot) -> Snapshot:
+    contents, _ = read_sound(snapshot.path)
     return replace(snapshot, contents=contents)
 
 
-def _snapshot(path: Path) -> SnapshotFile:
+def _snapshot(path: Path) -> Snapshot | Unsound:
     try:
         sidecar = read_sidecar(path)
     except UnsoundError as error:
         ours = sidecar_path(path).exists() or _has_our_mark(path)
-        return SnapshotFile(path, None, str(error), ours)
+        return Unsound(path, str(error), ours=ours)
     if not isinstance(sidecar, SnapshotSidecar):
-        return SnapshotFile(path, None, "it is no snapshot: only weights are in it")
-    return SnapshotFile(path, sidecar, _contradiction(path, sidecar))
+        return Unsound(path, "it is no snapshot: only weights are in it")
+    if fault := _contradiction(path, sidecar):
+        return Unsound(path, fault)
+    return Snapshot(path, sidecar)
 
 
 def _has_our_mark(path: Path) -> bool:

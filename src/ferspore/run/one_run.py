@@ -6,7 +6,7 @@ from ferspore.config.loading import over
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.asked import Action, Asked, Decision, RefusalError
 from ferspore.run.changes import resumed_config
-from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.folder import Holdings, Snapshot
 from ferspore.run.names import BEST, FINAL
 from ferspore.run.progress import Progress
 from ferspore.run.standing import any_trained, is_complete, standing
@@ -51,7 +51,7 @@ def refuse_what_is_not_there(asked: Asked, source: Holdings) -> None:
     if not isinstance(asked.resume, Path):
         return
     named = asked.named
-    if not source.exists or (named is not None and named.name not in source.names):
+    if not source.exists or (named is not None and named.name not in (source.names or ())):
         raise RefusalError(
             f"--resume {asked.resume}: no such file or folder (--name NAME --resume continues "
             "checkpoints/NAME)"
@@ -87,15 +87,15 @@ def continue_run(asked: Asked, target: Holdings, source: Holdings) -> Decision:
     if source.newest is not None:
         return _resume(asked, source.newest, target, source)
     if state == "damaged":
-        passed = [f"{s.path}: passed over: {s.fault}" for s in source.snapshots]
+        passed = [f"{file.path}: passed over: {file.fault}" for file in source.unsound]
         last = f"{source.folder}: no sound snapshot is left"
         if source.best is not None:
             last += f"; --init_from {source.best.path} starts a new run from the best weights"
         raise RefusalError("\n".join([*passed, last]))
-    if state == "model":
+    if model := source.best or source.final:
         raise RefusalError(
-            f"{source.folder} holds no snapshot, only weights: --init_from "
-            f"{(source.best or source.final).path} starts a new run from them"
+            f"{source.folder} holds no snapshot, only weights: --init_from {model.path} starts a "
+            "new run from them"
         )
     return _from_scratch(asked, source)
 
@@ -130,15 +130,15 @@ def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) ->
         return _take_over(asked, named, target, source)
     found = next((s for s in source.snapshots if s.path.name == named.name), None)
     if found is None:
-        raise RefusalError(f"--resume {named}: expected a snapshot, fer-EPOCH_STEP.ckpt")
-    if found.fault is not None:
-        raise RefusalError(f"--resume {named}: {found.fault}")
+        faults = {file.path.name: file.fault for file in source.unsound}
+        why = faults.get(named.name, "expected a snapshot, fer-EPOCH_STEP.ckpt")
+        raise RefusalError(f"--resume {named}: {why}")
     if len(source.runs) > 1:
         raise _two_runs(source)
     return _resume(asked, found, target, source)
 
 
-def _resume(asked: Asked, snapshot: SnapshotFile, target: Holdings, source: Holdings) -> Decision:
+def _resume(asked: Asked, snapshot: Snapshot, target: Holdings, source: Holdings) -> Decision:
     _refuse_stages(asked, source)
     loaded, lines = resumed_config(snapshot, source, asked.given)
     action = _what_is_left(snapshot, loaded.config, target, source)
@@ -163,9 +163,7 @@ def _refuse_stages(asked: Asked, source: Holdings) -> None:
         )
 
 
-def _what_is_left(
-    snapshot: SnapshotFile, config: Config, target: Holdings, source: Holdings
-) -> Action:
+def _what_is_left(snapshot: Snapshot, config: Config, target: Holdings, source: Holdings) -> Action:
     progress = Progress.at(snapshot.sidecar)
     if progress.epoch_done and not progress.evaluated:
         return "evaluate"
@@ -182,13 +180,12 @@ def _what_is_left(
     return "finished" if complete else "finish"
 
 
-def _passed_over(snapshot: SnapshotFile, source: Holdings) -> list[str]:
+def _passed_over(snapshot: Snapshot, source: Holdings) -> list[str]:
     """A line for each unsound snapshot that is newer, or whose age is unknown."""
-    place = source.snapshots.index(snapshot) if snapshot in source.snapshots else 0
     return [
         f"{other.path}: passed over: {other.fault}"
-        for i, other in enumerate(source.snapshots)
-        if other.fault is not None and (i > place or other.sidecar is None)
+        for other in source.unsound
+        if other.snapshot is None or other.snapshot.order > snapshot.order
     ]
 
 
@@ -211,7 +208,7 @@ def _take_over(asked: Asked, plain: Path, target: Holdings, source: Holdings) ->
 
 def _two_runs(holdings: Holdings) -> RefusalError:
     first: dict[str, str] = {}
-    for snapshot in holdings.sound:
+    for snapshot in holdings.snapshots:
         first.setdefault(snapshot.sidecar.run, snapshot.path.name)
     return RefusalError(
         f"{holdings.folder} holds snapshots of {len(first)} runs (such as "

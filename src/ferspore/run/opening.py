@@ -8,6 +8,7 @@ from ferspore.run.asked import Asked, Decision, StagesDecision, check_folders, l
 from ferspore.run.decision import decide
 from ferspore.run.folder import read_folder
 from ferspore.run.lock import RunLock
+from ferspore.run.one_run import refuse_what_is_not_there
 from ferspore.run.writer import clean_leftovers
 
 
@@ -20,7 +21,9 @@ def opened(asked: Asked) -> Iterator[Decision | StagesDecision]:
         RefusalError, ConfigError: see ``decide``.
         OSError: the folder cannot be read or written.
     """
-    check_folders(asked)  # before the lock, which creates the folder
+    # Before the lock, which creates the folder.
+    check_folders(asked)
+    refuse_what_is_not_there(asked, read_folder(asked.source))
     with RunLock(asked.folder):
         clean(asked.folder)
         yield decide(asked, *look(asked))

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ferspore.run.changes import run_config
-from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.folder import Holdings, Snapshot
 from ferspore.run.names import sidecar_path
 from ferspore.run.progress import Progress
 
@@ -33,7 +33,7 @@ def standing(holdings: Holdings) -> Standing:
         return _standing_of_run(holdings, newest, Progress.at(newest.sidecar))
     if holdings.is_plain:
         return "plain"
-    if holdings.snapshots and not _is_half_published(holdings):
+    if holdings.unsound and not _is_half_published(holdings):
         return "damaged"
     if holdings.best or holdings.final:
         return "model"
@@ -42,7 +42,7 @@ def standing(holdings: Holdings) -> Standing:
     return "empty"
 
 
-def _standing_of_run(holdings: Holdings, snapshot: SnapshotFile, progress: Progress) -> Standing:
+def _standing_of_run(holdings: Holdings, snapshot: Snapshot, progress: Progress) -> Standing:
     config = run_config(snapshot, holdings)
     if progress.epoch_done and not progress.evaluated:
         return "not evaluated"
@@ -53,11 +53,11 @@ def _standing_of_run(holdings: Holdings, snapshot: SnapshotFile, progress: Progr
 
 def _is_half_published(holdings: Holdings) -> bool:
     """Whether a kill cut the publication of the very first snapshot."""
-    alone = len(holdings.snapshots) == 1 and not (holdings.best or holdings.metrics)
-    return alone and sidecar_path(holdings.snapshots[0].path).name not in (holdings.names or ())
+    alone = len(holdings.unsound) == 1 and not (holdings.best or holdings.metrics)
+    return alone and sidecar_path(holdings.unsound[0].path).name not in (holdings.names or ())
 
 
-def is_complete(holdings: Holdings, snapshot: SnapshotFile) -> bool:
+def is_complete(holdings: Holdings, snapshot: Snapshot) -> bool:
     """Whether everything stands that the end of a run writes, final model of ``snapshot`` first."""
     best, final, mine = holdings.best, holdings.final, snapshot.sidecar
     if mine is None or final is None or final.fault is not None or final.sidecar is None:

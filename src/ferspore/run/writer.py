@@ -16,7 +16,7 @@ import numpy as np
 from ferspore import files
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import UnsoundError, not_finite, read_ckpt, refuse_not_finite, write_ckpt
-from ferspore.run.folder import Holdings, SnapshotFile
+from ferspore.run.folder import Holdings, Snapshot
 from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, sidecar_path, snapshot_name
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
@@ -84,7 +84,7 @@ class RunWriter:
         if self.progress.history:
             self._write_metrics()
 
-    def copy_from(self, snapshot: SnapshotFile) -> None:
+    def copy_from(self, snapshot: Snapshot) -> None:
         """Take the snapshot of another folder, and its run's best model, into this one."""
         _copy(snapshot.path, self.folder)
         best = snapshot.path.with_name(BEST)
@@ -204,14 +204,14 @@ class RunWriter:
         """
         path = self.folder / (BEST if kind == "best" else FINAL)
         latest = self.progress.history[-1] if self.progress.history else {}
-        info = {
+        told: dict[str, float | int | None] = {
             "best_accuracy": self.progress.best_accuracy,
             "best_epoch": self.progress.best_epoch,
             "val_loss": latest.get("val_loss"),
             "epoch_num": self.progress.epoch,
             "face_size": self.facts.face_size,
         }
-        info = {tag: value for tag, value in info.items() if value is not None}
+        info = {tag: value for tag, value in told.items() if value is not None}
         waiting = write_ckpt(path, weights, info)
         described = {**describe_file(waiting, path.name), "sequence": self.sequence}
         monitor, history = self.progress.monitor, self.progress.history
@@ -242,7 +242,7 @@ def _copy(path: Path, folder: Path) -> None:
 def window_of(holdings: Holdings, run: str) -> list[Path]:
     """The snapshots that pruning may delete, the oldest first: those whose sound sidecar says that
     they are of ``run``."""
-    return [s.path for s in holdings.snapshots if s.sidecar and s.sidecar.run == run]
+    return [snapshot.path for snapshot in holdings.dated if snapshot.sidecar.run == run]
 
 
 def clean_leftovers(folder: Path) -> None:

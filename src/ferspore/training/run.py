@@ -1,6 +1,7 @@
 """The story of a run, top to bottom: decide, set up, start or resume, train, finish."""
 
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,9 @@ def train_one(decision: Decision, signals: runtime.StopSignals, say: Say) -> int
         except NotFiniteError as error:
             return diverged(run, error)
         if not run.is_over:
-            say(stopped_line(decision, run.progress, signals.received, run.writer.newest))
-            return 128 + signals.received
+            number = signals.received or signal.SIGTERM
+            say(stopped_line(decision, run.progress, number, run.writer.newest))
+            return 128 + number
         run.writer.save_model("final", current_weights(run.setup.step))
         for line in end_lines("finished", run.folder, run.setup.config, run.progress):
             say(line)
@@ -131,10 +133,10 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
     setup = set_up(config, sidecar, say)
     progress = Progress(setup.batches.steps_per_epoch, config.training.monitor)
     if snapshot is not None:
-        restore(setup.step, snapshot.contents.tensors, snapshot.path)
-        progress = Progress.at(sidecar)
+        restore(setup.step, snapshot.tensors, snapshot.path)
+        progress = Progress.at(snapshot.sidecar)
     elif decision.plain is not None:
-        take_up_plain(decision, setup, progress, say)
+        take_up_plain(decision.plain, setup, progress, say)
     elif decision.init_from is not None:
         initialise_from(setup.step, decision.init_from)
         say(f"weights from {decision.init_from}; epoch 0, a new optimizer")
@@ -163,12 +165,11 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
     return run
 
 
-def take_up_plain(decision: Decision, setup: Setup, progress: Progress, say: Say) -> None:
+def take_up_plain(path: Path, setup: Setup, progress: Progress, say: Say) -> None:
     """
     Raises:
         RefusalError: the file is unsound, or of another net.
     """
-    path = decision.plain
     try:
         lines = take_over(setup.step, read_plain(path), progress)
     except UnsoundError as error:
@@ -178,7 +179,7 @@ def take_up_plain(decision: Decision, setup: Setup, progress: Progress, say: Say
 
 
 def take_up(run: Run) -> None:
-    """Bring the folder to the state of what the run goes on from."""
+    """Bring the folder to the state that the run continues from."""
     decision, writer = run.decision, run.writer
     if decision.action != "start":
         run.progress.resumes.append(run.progress.global_step)
@@ -203,9 +204,8 @@ def take_up(run: Run) -> None:
             f"epoch {run.progress.epoch} was not evaluated before the stop: evaluating it first"
         )
         evaluation_of(run, None).finish_epoch()
-    source = decision.plain or snapshot.path
     rate, epochs = run.setup.rate(run.progress.global_step), decision.config.training.epochs
-    run.say(resumed_line(source, run.progress, rate, epochs))
+    run.say(resumed_line(decision.source, run.progress, rate, epochs))
 
 
 def measure_best(run: Run) -> None:

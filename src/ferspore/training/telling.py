@@ -10,7 +10,7 @@ from ferspore.run.progress import Progress
 from ferspore.tables import counted
 
 
-def resumed_line(source: Path, progress: Progress, rate: float, epochs: int) -> str:
+def resumed_line(source: Path | None, progress: Progress, rate: float, epochs: int) -> str:
     """``rate`` is the learning rate of the next step."""
     best = "no best epoch yet"
     if progress.best_value is not None:
