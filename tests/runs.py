@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ferspore.cli import train as command_line
+from ferspore.cli import training as command_line
 from ferspore.config.loading import Override, load_config
 from ferspore.data.practice import write_practice_csv
 from ferspore.run.asked import Asked

@@ -77,6 +77,7 @@ def test_misuse_is_told_under_the_command_s_name(words, message):
 
 
 SCRIPTS = {
+    "src/train.py": "train",
     "src/evaluate.py": "evaluate",
     "verify_model.py": "verify",
     "tools/generate_correct_samples.py": "samples",

@@ -1,16 +1,8 @@
 """`sweep` starts `ferspore train` for each point of its grid."""
 
-import importlib.util
-
-import pytest
-
 from tests import runs
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("ferspore.cli.train") is None,
-    reason="cli/train.py comes with the training package's own change",
-)
 def test_a_sweep_of_one_run(tmp_path):
     csv = runs.small_csv(tmp_path / "data.csv")
     words = [*runs.settings_words(csv, training__epochs=1), "--output", "grid"]

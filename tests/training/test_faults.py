@@ -194,7 +194,7 @@ def test_a_rival_is_refused_while_the_first_lives_and_may_follow_it(
     for name in (".writing-fer-2_1.tmp", ".writing-best_model.json", "fer-9_9.json"):
         (folder / name).write_text("cut short")
     code, lines = runs.train(folder, csv, resume="auto", training__epochs=EPOCHS)
-    assert code == 0 and "epoch 1 was not evaluated yet" in "\n".join(lines)
+    assert code == 0 and "epoch 1 was not evaluated before the stop" in "\n".join(lines)
     assert_all_whole(folder)
     assert not list(differences(folder, straight))
 
@@ -210,6 +210,21 @@ def test_an_interrupt_saves_and_says_how_to_go_on(csv, tmp_path, trainer):
     text = process.output.read()
     assert "stopped by SIGINT (Ctrl-C) in epoch" in text and f"--save_dir {folder} --resume" in text
     assert_all_whole(folder)
+
+
+def test_no_thread_but_the_waiting_one_can_receive_a_signal(csv, tmp_path, trainer):
+    """A signal that reached a thread of numpy's or MindSpore's would end the run unsaved."""
+    folder = tmp_path / "run"
+    process = trainer(words(csv, folder, training__epochs=500), tmp_path)
+    wait_for((folder / "fer-2_4.json").exists, process.process)
+    masks = {}
+    for status in Path(f"/proc/{process.process.pid}/task").glob("*/status"):
+        (line,) = [text for text in status.read_text().splitlines() if text.startswith("SigBlk")]
+        masks[status.parent.name] = int(line.split()[1], 16)
+    process.end(signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        open_to_it = [thread for thread, mask in masks.items() if not mask >> (number - 1) & 1]
+        assert len(masks) > 3 and len(open_to_it) == 1
 
 
 def test_a_second_interrupt_ends_it_at_once(csv, tmp_path, trainer):

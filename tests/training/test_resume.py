@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ferspore import files
-from ferspore.cli import train as command_line
+from ferspore.cli import training as command_line
 from ferspore.config.loading import Override, load_config
 from ferspore.config.schema import ConfigError
 from ferspore.run.asked import Asked, RefusalError, look

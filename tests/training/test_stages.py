@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ferspore.cli import train as command_line
+from ferspore.cli import training as command_line
 from ferspore.config.loading import Override, load_config, stage_config
 from ferspore.config.schema import ConfigError
 from ferspore.data.resize import resize

@@ -76,27 +76,40 @@ def carry_out(decision: Decision | StagesDecision, say: Say) -> int:
 def run_stages(decision: StagesDecision, signals: runtime.StopSignals, say: Say) -> int:
     """One stage after another, up to the first that does not end well."""
     check_hand_overs(decision.loaded.config, decision.folder)
-    if decision.keep_config:
-        write_file(decision.folder / CONFIG, config_yaml(decision.loaded.config).encode())
+
+    def keep_config() -> None:
+        if decision.keep_config:
+            write_file(decision.folder / CONFIG, config_yaml(decision.loaded.config).encode())
+
     for number, part in enumerate(decision.parts, 1):
         say(f"stage {part.folder.name} ({number} of {len(decision.parts)})")
         for line in part.lines:
             say(line)
         with RunLock(part.folder):
-            code = train_one(part, signals, say)
+            code = train_one(part, signals, say, keep_config)
         if code != DONE:
             return code
     return DONE
 
 
-def train_one(decision: Decision, signals: runtime.StopSignals, say: Say) -> int:
-    """Train in one go, from where ``decision`` says to the end or to a stop."""
+def train_one(
+    decision: Decision,
+    signals: runtime.StopSignals,
+    say: Say,
+    accepted: Callable[[], None] = lambda: None,
+) -> int:
+    """Train in one go, from where ``decision`` says to the end or to a stop.
+
+    ``accepted`` is called before the first file is written, when nothing can be refused any more.
+    """
     if decision.action == "finished":
         for line in finished_lines(decision):
             say(line)
         return DONE
     try:
-        run = begin(decision, signals, say)
+        run = set_up_run(decision, signals, say)
+        accepted()
+        take_up(run)
         try:
             log = event_log(run)
             if not run.is_over and signals.received is None:
@@ -126,8 +139,8 @@ def diverged(run: Run, error: NotFiniteError) -> int:
 # --- begin ----------------------------------------------------------------------------------------
 
 
-def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
-    """Everything up to the first step; the folder is written to only once nothing can refuse."""
+def set_up_run(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
+    """Everything that may be refused; nothing is written yet."""
     config, snapshot = decision.config, decision.snapshot
     sidecar = snapshot.sidecar if snapshot is not None else None
     setup = set_up(config, sidecar, say)
@@ -161,7 +174,6 @@ def begin(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
     validation = Validation(evaluator, setup.validation_faces, lambda: current_weights(setup.step))
     run = Run(decision, setup, progress, writer, validation, signals, say)
     say(headline(run))
-    take_up(run)
     return run
 
 
