@@ -194,7 +194,7 @@ def test_a_rival_is_refused_while_the_first_lives_and_may_follow_it(
     for name in (".writing-fer-2_1.tmp", ".writing-best_model.json", "fer-9_9.json"):
         (folder / name).write_text("cut short")
     code, lines = runs.train(folder, csv, resume="auto", training__epochs=EPOCHS)
-    assert code == 0 and "epoch 1 was not evaluated before the stop" in "\n".join(lines)
+    assert code == 0 and "at epoch 1, step 4/4" in "\n".join(lines)
     assert_all_whole(folder)
     assert not list(differences(folder, straight))
 
