@@ -85,8 +85,9 @@ def examine(folder: Path, monitor: str, before: State) -> State:
     expect(holdings.config_fault is None, f"{folder}: {holdings.config_fault}")
     expect(len(holdings.runs) <= 1, f"{folder}: snapshots of the runs {holdings.runs}")
     for snapshot in holdings.snapshots:
-        if sidecar_path(snapshot.path).exists():
-            sound(read_snapshot, snapshot.path)
+        sound(read_snapshot, snapshot.path)
+    for unsound in holdings.unsound:  # cut between the file's rename and its sidecar's
+        expect(not sidecar_path(unsound.path).exists(), f"{unsound.path}: {unsound.fault}")
     if holdings.metrics:
         lines = (folder / METRICS).read_text().splitlines()
         epochs = [json.loads(line)["epoch"] for line in lines]
