@@ -34,7 +34,7 @@ def prepare(*, verbose: bool = False) -> list[str]:
         raise RuntimeError("runtime.prepare() was called after MindSpore was imported")
     if not verbose:
         os.environ.setdefault("GLOG_v", "3")
-    # A stale compile cache keeps old hyper-parameters (docs/mindspore.md).
+    # A compile cache can keep the hyper-parameters of an earlier run.
     os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
     return _cap_onednn(metadata.version("mindspore"))
 

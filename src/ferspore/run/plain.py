@@ -59,4 +59,6 @@ def read_plain(path: Path) -> PlainCheckpoint:
         raise UnsoundError(f"its epoch is {epoch!r}, expected a whole number from 1 on")
     if total is not None and not (isinstance(total, int) and 0 <= total < 2**31):
         raise UnsoundError(f"its step is {total!r}, expected a whole number")
+    if step == 0 and total is None:
+        raise UnsoundError("its name says step 0, expected a whole number from 1 on")
     return PlainCheckpoint(path, contents.tensors, epoch, step, total, source)
