@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ferspore.cli import common, train
+from ferspore.cli import common, train, training
 from ferspore.config.loading import RUN
 from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, RefusalError, look
@@ -31,7 +31,7 @@ def here(tmp_path, monkeypatch):
 
 def asked_for(*words):
     arguments = train.parser().parse_args(common.with_underscores(list(words)))
-    return train.asked_for(arguments, "command")
+    return training.asked_for(arguments, "command")
 
 
 def decided(*words):
@@ -43,7 +43,7 @@ def refused(*words):
     """The text of a refusal; every file is as it was before."""
     before = contents()
     with pytest.raises((RefusalError, ConfigError)) as caught:
-        train.train(asked_for(*words), lambda line: None)
+        training.train(asked_for(*words), lambda line: None)
     assert contents() == before
     return str(caught.value)
 
@@ -94,7 +94,8 @@ def test_a_file_is_no_folder_for_a_run():
 
 def printed(capsys, *words):
     """Values and origins by key, as --print_config prints them."""
-    assert train.main([*words, "--print_config"]) == 0
+    arguments = train.parser().parse_args(common.with_underscores([*words, "--print_config"]))
+    assert training.run(arguments, "command") == 0
     rows = [line.split("  # ") for line in capsys.readouterr().out.splitlines() if "  # " in line]
     return {row[0].strip(): row[1] for row in rows}
 
