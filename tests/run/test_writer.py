@@ -1,0 +1,139 @@
+"""The files of a living run, in an order that no kill can break; a toy training writes them."""
+
+import errno
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from ferspore.config.loading import load_config
+from ferspore.run.asked import AUTO, Asked, RefusalError, look
+from ferspore.run.ckpt import read_ckpt
+from ferspore.run.decision import decide
+from ferspore.run.folder import list_snapshots
+from ferspore.run.names import BEST, FINAL, METRICS, sidecar_path
+from ferspore.run.sidecar import read_sidecar, read_sound
+from ferspore.run.writer import NotFiniteError, best_value, clean_leftovers
+from tests.run import engine, inspection, toy
+
+STEADY = {"seed": 1, "training.lr": 0.5, "training.epochs": 3}
+
+
+def names(folder):
+    return [path.name for path in list_snapshots(folder)]
+
+
+def decided(folder, resume=AUTO):
+    asked = Asked(folder, load_config(None), resume)
+    return decide(asked, *look(asked))
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    disk = engine.Disk()
+    disk.install(monkeypatch)
+    return disk
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+# --- kills ----------------------------------------------------------------------------------------
+
+
+def assert_equal_ends(folder, straight):
+    for name in (BEST, FINAL, METRICS):
+        assert (folder / name).read_bytes() == (straight / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_killed_at_any_change_of_the_disk_the_run_ends_the_same(tmp_path, disk, share):
+    straight, values = tmp_path / "straight", {**STEADY, "training.epochs": 2}
+    engine.train(straight, values)
+    disk.changes = 0
+    engine.train(tmp_path / "counted", values)
+    for at in range(1, disk.changes + 1):
+        folder = tmp_path / str(at)
+        with disk.dying(at, share), pytest.raises(engine.Killed):
+            engine.train(folder, values)
+        engine.train(folder, values, resume=AUTO)
+        assert_equal_ends(folder, straight)
+
+
+# --- snapshots ------------------------------------------------------------------------------------
+
+
+def test_weights_that_are_not_finite_never_become_a_snapshot(tmp_path):
+    writer = engine.writer_in(tmp_path, engine.given(STEADY).config)
+    tensors = toy.first_tensors(1)
+    for value in (1.0, np.nan):
+        tensors["w"] = np.float32([value, 0])
+        writer.progress.finish_step(1.0, 0.0)
+        text = engine.serialize(tensors, {})
+        if np.isfinite(value):
+            writer.snapshot(lambda path, text=text: path.write_bytes(text))
+            continue
+        with pytest.raises(NotFiniteError, match="not finite, in w"):
+            writer.snapshot(lambda path, text=text: path.write_bytes(text))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fer-1_1.ckpt", "fer-1_1.json"]
+    assert writer.newest == tmp_path / "fer-1_1.ckpt" and writer.sequence == 1
+
+
+def test_the_window_holds_the_newest(tmp_path):
+    values = {**STEADY, "checkpoint.save_checkpoint_steps": 1}
+    engine.train(tmp_path / "run", {**values, "checkpoint.keep_checkpoint_max": 2})
+    assert names(tmp_path / "run") == ["fer-3_1.ckpt", "fer-3_2.ckpt"]
+    engine.train(tmp_path / "run", {"training.epochs": 4}, resume=AUTO)
+    assert names(tmp_path / "run") == ["fer-4_1.ckpt", "fer-4_2.ckpt"]
+    sequence = [read_sidecar(path).sequence for path in list_snapshots(tmp_path / "run")]
+    assert sequence == [7, 8]
+
+
+def test_pruning_leaves_plain_mindspores_files(tmp_path):
+    engine.train(tmp_path, {**STEADY, "checkpoint.keep_checkpoint_max": 1}, stop=2)
+    plain = [tmp_path / name for name in ("fer-1_1.ckpt", "fer_1-2_2.ckpt", "notes.txt")]
+    for path in plain:
+        path.write_bytes(engine.serialize({"w": np.ones(2, np.float32)}, {}))
+    engine.train(tmp_path, resume=AUTO)
+    assert all(path.exists() for path in plain)
+    assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
+
+
+# --- the best model -------------------------------------------------------------------------------
+
+
+def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch):
+    engine.train(tmp_path, STEADY, stop=5)
+    before = (tmp_path / BEST).read_bytes()
+
+    def refused(path):
+        if path.name == BEST:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_ckpt(path)
+
+    monkeypatch.setattr("ferspore.run.writer.read_ckpt", refused)
+    with pytest.raises(OSError, match="Input/output"):
+        best_value(tmp_path, "val_accuracy")
+    monkeypatch.undo()
+    assert (tmp_path / BEST).read_bytes() == before
+    assert best_value(tmp_path / "nothing", "val_accuracy") is None
+
+
+def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):
+    engine.train(tmp_path, STEADY, stop=5)
+    path = tmp_path / BEST
+    there = read_sidecar(path)
+    sidecar_path(path).unlink()
+    assert "made anew" in engine.train(tmp_path, resume=AUTO, stop=0).lines[0]
+    _, sidecar = read_sound(path)
+    same = {"sha256", "best_accuracy", "best_epoch", "val_loss", "parameters", "run", "face_size"}
+    assert sidecar.model_dump(include=same) == there.model_dump(include=same)
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
