@@ -123,6 +123,19 @@ def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch)
     assert best_value(tmp_path / "nothing", "val_accuracy") is None
 
 
+def test_a_best_model_whose_weights_were_damaged_is_not_vouched_for(tmp_path):
+    """Its sidecar tells: the file says that it is the same model, and it is not."""
+    engine.train(tmp_path, STEADY, stop=5)
+    path = tmp_path / BEST
+    at = path.read_bytes().index(read_ckpt(path).tensors["w"].tobytes())
+    flip(path, at)
+    before = sidecar_path(path).read_bytes()
+    lines = engine.train(tmp_path, resume=AUTO, stop=0).lines
+    assert "sha256" in lines[0] and "it is not used" in lines[0]
+    assert sidecar_path(path).read_bytes() == before
+    assert best_value(tmp_path, "val_accuracy") is None
+
+
 def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):
     engine.train(tmp_path, STEADY, stop=5)
     path = tmp_path / BEST

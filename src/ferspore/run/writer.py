@@ -15,15 +15,31 @@ import numpy as np
 
 from ferspore import files
 from ferspore.labels import EMOTIONS
-from ferspore.run.ckpt import UnsoundError, not_finite, read_ckpt, refuse_not_finite, write_ckpt
+from ferspore.run.ckpt import (
+    Contents,
+    UnsoundError,
+    not_finite,
+    read_ckpt,
+    refuse_not_finite,
+    write_ckpt,
+)
 from ferspore.run.folder import Holdings, SnapshotFile
-from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, sidecar_path, snapshot_name
+from ferspore.run.names import (
+    BEST,
+    CONFIG,
+    FINAL,
+    METRICS,
+    SNAPSHOT_NAME,
+    sidecar_path,
+    snapshot_name,
+)
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
     FILE_FIELDS,
     SnapshotSidecar,
     describe_file,
     publish,
+    read_sidecar,
     read_sound,
     roll_forward,
     seal,
@@ -294,10 +310,24 @@ def best_value(folder: Path, monitor: str) -> float | None:
     """
     path, key = folder / BEST, "best_accuracy" if monitor == "val_accuracy" else "val_loss"
     try:
-        value = read_ckpt(path).info.get(key)
+        contents = read_ckpt(path)
+        if _is_damaged(path, contents):
+            return None
+        value = contents.info.get(key)
         return value if value is not None else getattr(read_sound(path)[1], key)
     except (FileNotFoundError, UnsoundError):
         return None
+
+
+def _is_damaged(path: Path, contents: Contents) -> bool:
+    """Whether a best model calls itself the one of its sidecar, but is not."""
+    try:
+        sidecar = read_sidecar(path)
+    except UnsoundError:
+        return False
+    names = ("best_accuracy", "best_epoch")
+    same = all(contents.info.get(name) == getattr(sidecar, name) for name in names)
+    return same and files.file_sha256(path) != sidecar.sha256
 
 
 def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
@@ -317,6 +347,8 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
         contents = read_ckpt(path)
     except UnsoundError as error:
         return f"{path}: {error}; it is not used, and the next best model replaces it"
+    if _is_damaged(path, contents):
+        return f"{path}: {reason}; it is not used, and the next best model replaces it"
     if "best_accuracy" not in contents.info or not_finite(contents.tensors):
         return None
     described = {**describe_file(path, path.name), "sequence": 0}
