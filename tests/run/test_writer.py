@@ -64,6 +64,15 @@ def test_killed_at_any_change_of_the_disk_the_run_ends_the_same(tmp_path, disk, 
         assert_equal_ends(folder, straight)
 
 
+def test_what_a_kill_left_is_cleaned_and_nothing_else(tmp_path):
+    ours = [".writing-fer-1_2.ckpt", ".writing-best_model.json", "fer-3_4.json"]
+    others = ["fer-notes.json", "fer-0_1.json", "notes.txt"]
+    for name in [*ours, *others]:
+        (tmp_path / name).write_text("text")
+    clean_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
 # --- snapshots ------------------------------------------------------------------------------------
 
 

@@ -267,7 +267,8 @@ def clean_leftovers(folder: Path) -> None:
         if path.suffix != ".json" or not roll_forward(path):
             files.remove(path)
     for path in folder.glob("fer-*.json"):
-        if not path.with_suffix(".ckpt").exists():
+        snapshot = path.with_suffix(".ckpt")
+        if SNAPSHOT_NAME.fullmatch(snapshot.name) and not snapshot.exists():
             files.remove(path)
 
 
