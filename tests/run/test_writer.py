@@ -64,6 +64,27 @@ def test_killed_at_any_change_of_the_disk_the_run_ends_the_same(tmp_path, disk, 
         assert_equal_ends(folder, straight)
 
 
+def test_a_copy_killed_anywhere_is_made_anew_or_goes_on_with_its_best(tmp_path, disk):
+    """The snapshot is copied last: a copy that can be resumed has its best model."""
+    source = tmp_path / "source"
+    engine.train(source, STEADY, stop=5)
+    assert (source / BEST).exists()
+    for at in range(1, 40):
+        folder = tmp_path / str(at)
+        with disk.dying(at, 0.5):
+            try:
+                engine.train(folder, resume=source)
+                return
+            except engine.Killed:
+                pass
+        try:
+            engine.train(folder, resume=source)
+        except RefusalError:
+            assert engine.train(folder, resume=AUTO).decision.snapshot is not None
+        assert read_sound(folder / BEST) and read_sound(folder / FINAL)
+    pytest.fail("it never came to its end")
+
+
 def test_what_a_kill_left_is_cleaned_and_nothing_else(tmp_path):
     ours = [".writing-fer-1_2.ckpt", ".writing-best_model.json", "fer-3_4.json"]
     others = ["fer-notes.json", "fer-0_1.json", "notes.txt"]
@@ -100,6 +121,13 @@ def test_the_window_holds_the_newest(tmp_path):
     assert names(tmp_path / "run") == ["fer-4_1.ckpt", "fer-4_2.ckpt"]
     sequence = [read_sidecar(path).sequence for path in list_snapshots(tmp_path / "run")]
     assert sequence == [7, 8]
+
+
+def test_a_copied_snapshot_is_in_the_window(tmp_path):
+    values = {**STEADY, "checkpoint.keep_checkpoint_max": 1}
+    engine.train(tmp_path / "source", values, stop=2)
+    engine.train(tmp_path / "copy", resume=tmp_path / "source")
+    assert names(tmp_path / "copy") == ["fer-3_2.ckpt"]
 
 
 def test_pruning_leaves_plain_mindspores_files(tmp_path):

@@ -101,16 +101,19 @@ class RunWriter:
             self._write_metrics()
 
     def copy_from(self, snapshot: SnapshotFile) -> None:
-        """Take the snapshot of another folder, and its run's best model, into this one."""
-        _copy(snapshot.path, self.folder)
+        """Take the snapshot of another folder, and its run's best model, into this one.
+
+        The snapshot comes last: with it the copy could be resumed, and must not lack its best.
+        """
         best = snapshot.path.with_name(BEST)
+        mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
         try:
             _, sidecar = read_sound(best)
+            if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
+                _copy(best, self.folder)
         except UnsoundError:
-            return  # `warn_of_missing_best` tells
-        mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
-        if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
-            _copy(best, self.folder)
+            pass  # `warn_of_missing_best` tells
+        self.window.append(_copy(snapshot.path, self.folder))
 
     def warn_of_missing_best(self) -> None:
         path = self.folder / BEST
@@ -249,10 +252,11 @@ class RunWriter:
         files.write_file(sidecar_path(path), sidecar)
 
 
-def _copy(path: Path, folder: Path) -> None:
+def _copy(path: Path, folder: Path) -> Path:
     target = folder / path.name
     waiting = files.write_beside(target, path.read_bytes())
     publish(waiting, target, sidecar_path(path).read_bytes())
+    return target
 
 
 def window_of(holdings: Holdings, run: str) -> list[Path]:
