@@ -29,6 +29,13 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert standing(holdings) == "empty"
 
 
+def test_the_number_of_a_lost_snapshot_is_not_given_again(tmp_path):
+    """The final model of the lost one would otherwise pass for that of the next."""
+    engine.train(tmp_path, STEADY)
+    sidecar_path(tmp_path / "fer-3_2.ckpt").unlink()
+    assert read_folder(tmp_path).last_sequence == 3
+
+
 def test_a_snapshot_under_another_name_does_not_count(tmp_path):
     engine.train(tmp_path, STEADY, stop=2)
     for ending in (".ckpt", ".json"):

@@ -187,3 +187,31 @@ def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):
 # --- the end --------------------------------------------------------------------------------------
 
 
+def test_a_final_model_does_not_outlive_the_epoch_that_is_trained_anew(tmp_path, disk):
+    """The newest snapshot is lost and its epoch trained anew at another rate; wherever the process
+    dies, the next one does not take the final model that is there for its own."""
+    finished = tmp_path / "finished"
+    engine.train(finished, STEADY)
+    sidecar_path(finished / "fer-3_2.ckpt").unlink()
+    for at in range(1, 60):
+        folder = tmp_path / str(at)
+        shutil.copytree(finished, folder)
+        with disk.dying(at, 0.5):
+            try:
+                engine.train(folder, {"training.lr": 0.3}, resume=AUTO)
+                return
+            except engine.Killed:
+                pass
+        engine.train(folder, {"training.lr": 0.3}, resume=AUTO)
+        rates = read_ckpt(folder / FINAL).tensors["rates"].tolist()
+        assert rates[4:] == [toy.rate(0.3, 3, step) for step in (4, 5)], at
+    pytest.fail("it never came to its end")
+
+
+def test_the_final_model_is_that_of_the_snapshot_it_was_made_from(tmp_path):
+    """A newer snapshot is damaged, fewer epochs are wanted: it ends, and it has ended then."""
+    engine.train(tmp_path, {**STEADY, "training.epochs": 4}, stop=6)
+    engine.train(tmp_path, resume=AUTO, stop=0)
+    flip(tmp_path / "fer-3_2.ckpt", 40)
+    assert engine.train(tmp_path, {"training.epochs": 2}, resume=AUTO).decision.action == "finish"
+    assert decided(tmp_path).is_finished

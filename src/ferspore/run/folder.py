@@ -94,7 +94,9 @@ class Holdings:
 
     @property
     def last_sequence(self) -> int:
-        return max((s.sidecar.sequence for s in self.snapshots if s.sidecar), default=0)
+        """Models count, too: they may outlive the snapshot that they were made from."""
+        files = [*self.snapshots, *filter(None, (self.best, self.final))]
+        return max((file.sidecar.sequence for file in files if file.sidecar), default=0)
 
 
 def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:

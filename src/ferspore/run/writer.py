@@ -232,7 +232,8 @@ class RunWriter:
         }
         info = {tag: value for tag, value in info.items() if value is not None}
         waiting = write_ckpt(path, weights, info)
-        described = {**describe_file(waiting, path.name), "sequence": self.sequence}
+        sequence = self._described.get("sequence", 0)  # of the snapshot with these weights
+        described = {**describe_file(waiting, path.name), "sequence": sequence}
         monitor, history = self.progress.monitor, self.progress.history
         sidecar = model_sidecar(described, kind, weights, info, monitor, self.facts, history)
         publish(waiting, path, sidecar)
