@@ -29,6 +29,17 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert standing(holdings) == "empty"
 
 
+def test_a_finished_run_is_read_whole(tmp_path):
+    engine.train(tmp_path, STEADY)
+    holdings = checked(read_folder(tmp_path))
+    assert [s.path.name for s in holdings.sound] == ["fer-1_2.ckpt", "fer-2_2.ckpt", "fer-3_2.ckpt"]
+    assert holdings.newest.contents.tensors["steps"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert holdings.runs == {"run"} and holdings.last_sequence == 3
+    assert holdings.best.fault is None and holdings.final.fault is None
+    assert holdings.metrics == 3 and holdings.config.training.epochs == 3
+    assert standing(holdings) == "finished"
+
+
 def test_the_number_of_a_lost_snapshot_is_not_given_again(tmp_path):
     """The final model of the lost one would otherwise pass for that of the next."""
     engine.train(tmp_path, STEADY)

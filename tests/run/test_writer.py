@@ -187,6 +187,28 @@ def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):
 # --- the end --------------------------------------------------------------------------------------
 
 
+def test_metrics_that_an_older_snapshot_cut_short_are_completed(tmp_path, disk):
+    """A finished run; then an older snapshot is named, and the process dies at its first step."""
+    engine.train(tmp_path, STEADY)
+    whole = (tmp_path / METRICS).read_bytes()
+    engine.train(tmp_path, resume=tmp_path / "fer-1_2.ckpt", stop=0)
+    assert len(inspection.metrics(tmp_path)) == 1
+    assert decided(tmp_path).action == "finish"
+    engine.train(tmp_path, resume=AUTO)
+    assert (tmp_path / METRICS).read_bytes() == whole
+    assert decided(tmp_path).is_finished
+
+
+def test_metrics_of_steps_that_are_trained_anew_do_not_stay(tmp_path):
+    engine.train(tmp_path, {**STEADY, "checkpoint.save_checkpoint_steps": 1})
+    engine.train(tmp_path, resume=tmp_path / "fer-1_2.ckpt", stop=0)
+    assert len(inspection.metrics(tmp_path)) == 1
+    values = {**STEADY, "checkpoint.save_checkpoint_steps": 1, "checkpoint.keep_checkpoint_max": 9}
+    engine.train(tmp_path / "other", values)
+    engine.train(tmp_path / "other", resume=tmp_path / "other" / "fer-1_1.ckpt", stop=0)
+    assert not (tmp_path / "other" / METRICS).exists()
+
+
 def test_a_final_model_does_not_outlive_the_epoch_that_is_trained_anew(tmp_path, disk):
     """The newest snapshot is lost and its epoch trained anew at another rate; wherever the process
     dies, the next one does not take the final model that is there for its own."""

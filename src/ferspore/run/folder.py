@@ -4,7 +4,9 @@ Snapshots are ordered by the sequence number in their sidecars, never by a clock
 sequence number: among its snapshots, which come before all others, the time in the sidecar orders.)
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,7 +59,7 @@ class Holdings:
     config: Config | None = None
     config_fault: str | None = None
     plain: tuple[Path, ...] = ()  # of plain MindSpore, the latest last
-    metrics: bool = False
+    metrics: int | None = None  # records in it; None where it is missing
     stages: Mapping[str, "Holdings"] = field(default_factory=dict)
 
     @property
@@ -90,7 +92,9 @@ class Holdings:
     @property
     def is_trained(self) -> bool:
         """Whether anything is there that training made."""
-        return bool(self.snapshots or self.plain or self.best or self.final or self.metrics)
+        return bool(self.snapshots or self.plain or self.best or self.final) or (
+            self.metrics is not None
+        )
 
     @property
     def last_sequence(self) -> int:
@@ -130,7 +134,7 @@ def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
         config=config,
         config_fault=fault,
         plain=tuple(by_time(plain)),
-        metrics=METRICS in names,
+        metrics=_records(folder / METRICS) if METRICS in names else None,
         stages={name: read_folder(folder / name) for name in dict.fromkeys([*own, *stages])},
     )
 
@@ -245,3 +249,13 @@ def _config(path: Path) -> tuple[Config | None, str | None]:
         return load_config(path).config, None
     except ConfigError as error:
         return None, str(error)
+
+
+def _records(path: Path) -> int:
+    """How many whole lines of JSON a file holds."""
+    count = 0
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError, RecursionError):
+            json.loads(line)
+            count += 1
+    return count

@@ -99,6 +99,8 @@ class RunWriter:
             self.say(told)
         if self.progress.history:
             self._write_metrics()
+        else:
+            files.remove(self.folder / METRICS)  # of steps that are being trained anew
 
     def copy_from(self, snapshot: SnapshotFile) -> None:
         """Take the snapshot of another folder, and its run's best model, into this one.
