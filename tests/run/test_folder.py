@@ -55,6 +55,18 @@ def test_a_snapshot_under_another_name_does_not_count(tmp_path):
         read_snapshot(tmp_path / "fer-9_1.ckpt")
 
 
+def test_the_only_snapshot_without_its_sidecar_is_a_damage(tmp_path):
+    """A kill leaves the sidecar beside its place; then, and only then, nothing has begun yet."""
+    engine.train(tmp_path, STEADY, stop=1)
+    path = sidecar_path(tmp_path / "fer-1_1.ckpt")
+    path.rename(path.with_name(".writing-" + path.name))
+    assert standing(read_folder(tmp_path)) == "begun"
+    path.with_name(".writing-" + path.name).unlink()
+    assert standing(read_folder(tmp_path)) == "damaged"
+    with pytest.raises(RefusalError, match="no sound snapshot is left"):
+        engine.train(tmp_path, resume=AUTO)
+
+
 def test_plain_mindspores_files_are_told_from_ours_without_a_sidecar(tmp_path):
     engine.train(tmp_path, STEADY, stop=2)
     sidecar_path(tmp_path / "fer-1_2.ckpt").unlink()

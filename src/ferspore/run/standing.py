@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from ferspore.files import beside
 from ferspore.run.changes import run_config
 from ferspore.run.folder import Holdings, SnapshotFile
 from ferspore.run.names import sidecar_path
@@ -52,9 +53,9 @@ def _standing_of_run(holdings: Holdings, snapshot: SnapshotFile, progress: Progr
 
 
 def _is_half_published(holdings: Holdings) -> bool:
-    """Whether a kill cut the publication of the very first snapshot."""
-    alone = len(holdings.snapshots) == 1 and not (holdings.best or holdings.metrics)
-    return alone and sidecar_path(holdings.snapshots[0].path).name not in (holdings.names or ())
+    """Whether a kill cut the publication of the very first snapshot: its sidecar still waits."""
+    waiting = beside(sidecar_path(holdings.snapshots[0].path)).name
+    return len(holdings.snapshots) == 1 and waiting in (holdings.names or ())
 
 
 def is_complete(holdings: Holdings, snapshot: SnapshotFile) -> bool:
