@@ -36,7 +36,8 @@ def test_a_finished_run_is_read_whole(tmp_path):
     assert holdings.newest.contents.tensors["steps"].tolist() == [1, 2, 3, 4, 5, 6]
     assert holdings.runs == {"run"} and holdings.last_sequence == 3
     assert holdings.best.fault is None and holdings.final.fault is None
-    assert holdings.metrics == 3 and holdings.config.training.epochs == 3
+    assert holdings.metrics == holdings.newest.sidecar.history and len(holdings.metrics) == 3
+    assert holdings.config.training.epochs == 3
     assert standing(holdings) == "finished"
 
 

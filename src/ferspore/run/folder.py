@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ferspore.config.loading import load_config
 from ferspore.config.schema import Config, ConfigError
@@ -59,7 +60,7 @@ class Holdings:
     config: Config | None = None
     config_fault: str | None = None
     plain: tuple[Path, ...] = ()  # of plain MindSpore, the latest last
-    metrics: int | None = None  # records in it; None where it is missing
+    metrics: list[Any] | None = None  # its records; None where it is missing
     stages: Mapping[str, "Holdings"] = field(default_factory=dict)
 
     @property
@@ -251,11 +252,10 @@ def _config(path: Path) -> tuple[Config | None, str | None]:
         return None, str(error)
 
 
-def _records(path: Path) -> int:
-    """How many whole lines of JSON a file holds."""
-    count = 0
+def _records(path: Path) -> list[Any]:
+    """What a file of JSON lines holds, but for lines that are no JSON."""
+    records = []
     for line in path.read_bytes().splitlines():
         with suppress(ValueError, RecursionError):
-            json.loads(line)
-            count += 1
-    return count
+            records.append(json.loads(line))
+    return records

@@ -63,7 +63,7 @@ def is_complete(holdings: Holdings, snapshot: SnapshotFile) -> bool:
     best, final, mine = holdings.best, holdings.final, snapshot.sidecar
     if mine is None or final is None or final.fault is not None or final.sidecar is None:
         return False
-    if holdings.metrics != len(mine.history) or (best is not None and best.fault is not None):
+    if holdings.metrics != mine.history or (best is not None and best.fault is not None):
         return False
     theirs = final.sidecar
     return (mine.run, mine.sequence, mine.epoch) == (theirs.run, theirs.sequence, theirs.epoch)
