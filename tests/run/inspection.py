@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ferspore.files import WRITING
-from ferspore.run.ckpt import UnsoundError, parse_ckpt
+from ferspore.run import ckpt
 from ferspore.run.names import LOCK, SNAPSHOT_NAME
 from ferspore.run.sidecar import unseal
 from tests.run import toy
@@ -87,8 +87,8 @@ def _found(content: bytes, text: bytes) -> Found | None:
         values = unseal(text)
         if values.get("sha256") != hashlib.sha256(content).hexdigest():
             return None
-        contents = parse_ckpt(content)
-    except UnsoundError:
+        contents = ckpt.parse_ckpt(content)
+    except ckpt.UnsoundError:
         return None
     return Found(values, contents.tensors, contents.info)
 
@@ -96,8 +96,8 @@ def _found(content: bytes, text: bytes) -> Found | None:
 def inside(path: Path) -> Found | None:
     """A model without its sidecar; None where it is missing or cannot be parsed."""
     try:
-        contents = parse_ckpt(path.read_bytes())
-    except (OSError, UnsoundError):
+        contents = ckpt.parse_ckpt(path.read_bytes())
+    except (OSError, ckpt.UnsoundError):
         return None
     return Found({}, contents.tensors, contents.info)
 
