@@ -39,7 +39,7 @@ def decide(asked: Asked, target: Holdings, source: Holdings) -> Decision | Stage
         return start(asked, target)
     decision = continue_run(asked, target, source)
     if target is not source:
-        refuse_foreign_target(asked, target)
+        refuse_foreign_target(asked, target, source)
     return decision
 
 

@@ -4,9 +4,12 @@ Snapshots are ordered by the sequence number in their sidecars, never by a clock
 sequence number: among its snapshots, which come before all others, the time in the sidecar orders.)
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +78,7 @@ class Holdings:
     config: Config | None = None
     config_fault: str | None = None
     plain: tuple[Path, ...] = ()  # of plain MindSpore, the latest last
-    metrics: bool = False
+    metrics: list[Any] | None = None  # its records; None where it is missing
     stages: Mapping[str, "Holdings"] = field(default_factory=dict)
 
     @property
@@ -105,13 +108,15 @@ class Holdings:
     @property
     def is_trained(self) -> bool:
         """Whether anything is there that training made."""
-        return bool(
-            self.snapshots or self.unsound or self.plain or self.best or self.final or self.metrics
-        )
+        files = (*self.snapshots, *self.unsound, *self.plain)
+        return bool(files or self.best or self.final or self.metrics is not None)
 
     @property
     def last_sequence(self) -> int:
-        return max((snapshot.sidecar.sequence for snapshot in self.dated), default=0)
+        """Models count, too: they may outlive the snapshot that they were made from."""
+        models = [model.sidecar for model in (self.best, self.final) if model is not None]
+        found = [*(snapshot.sidecar for snapshot in self.dated), *models]
+        return max((sidecar.sequence for sidecar in found if sidecar), default=0)
 
     @property
     def dated(self) -> list[Snapshot]:
@@ -154,7 +159,7 @@ def read_folder(folder: Path, stages: Sequence[str] = ()) -> Holdings:
         config=config,
         config_fault=fault,
         plain=tuple(by_time(plain)),
-        metrics=METRICS in names,
+        metrics=_records(folder / METRICS) if METRICS in names else None,
         stages={name: read_folder(folder / name) for name in dict.fromkeys([*own, *stages])},
     )
 
@@ -276,3 +281,12 @@ def _config(path: Path) -> tuple[Config | None, str | None]:
         return load_config(path).config, None
     except ConfigError as error:
         return None, str(error)
+
+
+def _records(path: Path) -> list[Any]:
+    """What a file of JSON lines holds, but for lines that are no JSON."""
+    records = []
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError, RecursionError):
+            records.append(json.loads(line))
+    return records

@@ -63,17 +63,25 @@ def refuse_what_is_not_there(asked: Asked, source: Holdings) -> None:
         )
 
 
-def refuse_foreign_target(asked: Asked, target: Holdings) -> None:
+def refuse_foreign_target(asked: Asked, target: Holdings, source: Holdings) -> None:
     """
     Raises:
         RefusalError: ``folder`` holds another run than the one to be continued in it.
     """
-    if standing(target) not in ("empty", "begun"):
+    if standing(target) not in ("empty", "begun") and not _is_cut_copy(target, source):
         raise RefusalError(
             f"--resume {asked.resume} continues that run, but {target.folder} already holds "
             "another: give a new folder to continue in a copy, or leave out --save_dir and --name "
             "to continue in place"
         )
+
+
+def _is_cut_copy(target: Holdings, source: Holdings) -> bool:
+    """Whether a kill cut the copying of the run: its best model is there, and nothing else is."""
+    if standing(target) != "model" or target.final or not (target.best and source.best):
+        return False
+    mine, theirs = target.best.sidecar, source.best.sidecar
+    return mine is not None and theirs is not None and mine.sha256 == theirs.sha256
 
 
 def continue_run(asked: Asked, target: Holdings, source: Holdings) -> Decision:

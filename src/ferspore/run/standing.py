@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from ferspore.files import beside
 from ferspore.run.changes import run_config
 from ferspore.run.folder import Holdings, Snapshot
 from ferspore.run.names import sidecar_path
@@ -37,7 +38,7 @@ def standing(holdings: Holdings) -> Standing:
         return "damaged"
     if holdings.best or holdings.final:
         return "model"
-    if holdings.config or holdings.config_fault or holdings.metrics:
+    if holdings.config or holdings.config_fault or holdings.metrics is not None:
         return "begun"
     return "empty"
 
@@ -52,9 +53,9 @@ def _standing_of_run(holdings: Holdings, snapshot: Snapshot, progress: Progress)
 
 
 def _is_half_published(holdings: Holdings) -> bool:
-    """Whether a kill cut the publication of the very first snapshot."""
-    alone = len(holdings.unsound) == 1 and not (holdings.best or holdings.metrics)
-    return alone and sidecar_path(holdings.unsound[0].path).name not in (holdings.names or ())
+    """Whether a kill cut the publication of the very first snapshot: its sidecar still waits."""
+    waiting = beside(sidecar_path(holdings.unsound[0].path)).name
+    return len(holdings.unsound) == 1 and waiting in (holdings.names or ())
 
 
 def is_complete(holdings: Holdings, snapshot: Snapshot) -> bool:
@@ -62,7 +63,7 @@ def is_complete(holdings: Holdings, snapshot: Snapshot) -> bool:
     best, final, mine = holdings.best, holdings.final, snapshot.sidecar
     if mine is None or final is None or final.fault is not None or final.sidecar is None:
         return False
-    if not holdings.metrics or (best is not None and best.fault is not None):
+    if holdings.metrics != mine.history or (best is not None and best.fault is not None):
         return False
     theirs = final.sidecar
     return (mine.run, mine.sequence, mine.epoch) == (theirs.run, theirs.sequence, theirs.epoch)

@@ -15,15 +15,31 @@ import numpy as np
 
 from ferspore import files
 from ferspore.labels import EMOTIONS
-from ferspore.run.ckpt import UnsoundError, not_finite, read_ckpt, refuse_not_finite, write_ckpt
+from ferspore.run.ckpt import (
+    Contents,
+    UnsoundError,
+    not_finite,
+    read_ckpt,
+    refuse_not_finite,
+    write_ckpt,
+)
 from ferspore.run.folder import Holdings, Snapshot
-from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, sidecar_path, snapshot_name
+from ferspore.run.names import (
+    BEST,
+    CONFIG,
+    FINAL,
+    METRICS,
+    SNAPSHOT_NAME,
+    sidecar_path,
+    snapshot_name,
+)
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
     FILE_FIELDS,
     SnapshotSidecar,
     describe_file,
     publish,
+    read_sidecar,
     read_sound,
     roll_forward,
     seal,
@@ -83,18 +99,23 @@ class RunWriter:
             self.say(told)
         if self.progress.history:
             self._write_metrics()
+        else:
+            files.remove(self.folder / METRICS)  # of steps that are being trained anew
 
     def copy_from(self, snapshot: Snapshot) -> None:
-        """Take the snapshot of another folder, and its run's best model, into this one."""
-        _copy(snapshot.path, self.folder)
+        """Take the snapshot of another folder, and its run's best model, into this one.
+
+        The snapshot comes last: with it the copy could be resumed, and must not lack its best.
+        """
         best = snapshot.path.with_name(BEST)
+        mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
         try:
             _, sidecar = read_sound(best)
+            if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
+                _copy(best, self.folder)
         except UnsoundError:
-            return  # `warn_of_missing_best` tells
-        mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
-        if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
-            _copy(best, self.folder)
+            pass  # `warn_of_missing_best` tells
+        self.window.append(_copy(snapshot.path, self.folder))
 
     def warn_of_missing_best(self) -> None:
         path = self.folder / BEST
@@ -213,7 +234,8 @@ class RunWriter:
         }
         info = {tag: value for tag, value in told.items() if value is not None}
         waiting = write_ckpt(path, weights, info)
-        described = {**describe_file(waiting, path.name), "sequence": self.sequence}
+        sequence = self._described.get("sequence", 0)  # of the snapshot with these weights
+        described = {**describe_file(waiting, path.name), "sequence": sequence}
         monitor, history = self.progress.monitor, self.progress.history
         sidecar = model_sidecar(described, kind, weights, info, monitor, self.facts, history)
         publish(waiting, path, sidecar)
@@ -233,10 +255,11 @@ class RunWriter:
         files.write_file(sidecar_path(path), sidecar)
 
 
-def _copy(path: Path, folder: Path) -> None:
+def _copy(path: Path, folder: Path) -> Path:
     target = folder / path.name
     waiting = files.write_beside(target, path.read_bytes())
     publish(waiting, target, sidecar_path(path).read_bytes())
+    return target
 
 
 def window_of(holdings: Holdings, run: str) -> list[Path]:
@@ -251,7 +274,8 @@ def clean_leftovers(folder: Path) -> None:
         if path.suffix != ".json" or not roll_forward(path):
             files.remove(path)
     for path in folder.glob("fer-*.json"):
-        if not path.with_suffix(".ckpt").exists():
+        snapshot = path.with_suffix(".ckpt")
+        if SNAPSHOT_NAME.fullmatch(snapshot.name) and not snapshot.exists():
             files.remove(path)
 
 
@@ -294,10 +318,24 @@ def best_value(folder: Path, monitor: str) -> float | None:
     """
     path, key = folder / BEST, "best_accuracy" if monitor == "val_accuracy" else "val_loss"
     try:
-        value = read_ckpt(path).info.get(key)
+        contents = read_ckpt(path)
+        if _is_damaged(path, contents):
+            return None
+        value = contents.info.get(key)
         return value if value is not None else getattr(read_sound(path)[1], key)
     except (FileNotFoundError, UnsoundError):
         return None
+
+
+def _is_damaged(path: Path, contents: Contents) -> bool:
+    """Whether a best model calls itself the one of its sidecar, but is not."""
+    try:
+        sidecar = read_sidecar(path)
+    except UnsoundError:
+        return False
+    names = ("best_accuracy", "best_epoch")
+    same = all(contents.info.get(name) == getattr(sidecar, name) for name in names)
+    return same and files.file_sha256(path) != sidecar.sha256
 
 
 def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
@@ -317,6 +355,8 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
         contents = read_ckpt(path)
     except UnsoundError as error:
         return f"{path}: {error}; it is not used, and the next best model replaces it"
+    if _is_damaged(path, contents):
+        return f"{path}: {reason}; it is not used, and the next best model replaces it"
     if "best_accuracy" not in contents.info or not_finite(contents.tensors):
         return None
     described = {**describe_file(path, path.name), "sequence": 0}

@@ -1,0 +1,171 @@
+"""The JSON beside a checkpoint: sealed, checked, upgraded, published after its file."""
+
+import json
+
+import numpy as np
+import pytest
+
+import ferspore
+from ferspore import files
+from ferspore.run.ckpt import UnsoundError, serialize
+from ferspore.run.names import sidecar_path
+from ferspore.run.sidecar import (
+    FORMAT,
+    SnapshotSidecar,
+    describe_file,
+    publish,
+    read_sidecar,
+    read_sound,
+    roll_forward,
+    seal,
+    unseal,
+    upgraded,
+)
+from tests.run import engine
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    engine.train(tmp_path, {"seed": 1, "training.epochs": 3}, stop=3)
+    return tmp_path / "fer-2_1.ckpt"
+
+
+def reseal(path, **changes):
+    values = {**unseal(sidecar_path(path).read_bytes()), **changes}
+    sidecar_path(path).write_bytes(seal(values))
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def test_what_is_sealed_is_unsealed():
+    values = {"name": "fer", "list": [1, 0.1, None], "nested": {"b": True}}
+    assert unseal(seal(values)) == values
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_never_written(value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        seal({"value": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not a JSON object"),
+        (b"{}", "changed after it was written"),
+        (b'{"a": 1, "digest": "0"}', "changed after it was written"),
+        (b'{"a": NaN, "digest": "0"}', "not finite"),
+        (seal({"a": 1}).replace(b"1", b"2", 1), "changed after it was written"),
+    ],
+)
+def test_what_is_no_sealed_sidecar(text, told):
+    with pytest.raises(UnsoundError, match=told):
+        unseal(text)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_a_snapshots_sidecar_says_where_the_run_stands(snapshot):
+    contents, sidecar = read_sound(snapshot)
+    assert isinstance(sidecar, SnapshotSidecar)
+    assert (sidecar.epoch, sidecar.step, sidecar.global_step) == (2, 1, 3)
+    assert (sidecar.run, sidecar.sequence, sidecar.format) == ("run", 2, FORMAT)
+    assert contents.tensors["steps"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"epoch": 0}, "epoch: Input should be greater than or equal to 1"),
+        ({"epoch": "2"}, "epoch: Input should be a valid integer"),
+        ({"unknown": 1}, "unknown: Extra inputs are not permitted"),
+        ({"best_accuracy": 1.5}, "best_accuracy: Input should be less than"),
+        ({"kind": "other"}, "its sidecar's"),
+        ({"checkpoint": "fer-1_1.ckpt"}, r"it is that of|is that of 'fer-1_1\.ckpt'"),
+        ({"format": 0}, "format: Input should be 2"),
+    ],
+)
+def test_a_sidecar_with_a_wrong_value(snapshot, changes, told):
+    reseal(snapshot, **changes)
+    with pytest.raises(UnsoundError, match=told):
+        read_sidecar(snapshot)
+
+
+def test_a_newer_format_is_one_line_that_says_so(snapshot):
+    reseal(snapshot, format=FORMAT + 1, something="new")
+    with pytest.raises(UnsoundError) as refused:
+        read_sidecar(snapshot)
+    text = str(refused.value)
+    assert "\n" not in text and f"format {FORMAT + 1}" in text and "a newer one wrote it" in text
+    assert ferspore.__version__ in text
+
+
+def test_format_1_is_upgraded_to_the_face_size_of_its_configuration():
+    old = {"format": 1, "config": {"data": {"face_size": 24}}}
+    assert upgraded(old) == {**old, "format": 2, "run": "", "sequence": 0, "face_size": 24}
+    for config in ({}, None, {"data": []}):
+        assert upgraded({"format": 1, "config": config})["face_size"] == 48
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes where its sidecar says"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "sha256"),
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: sidecar_path(path).unlink(), "is missing"),
+    ],
+)
+def test_a_file_that_is_not_its_sidecars(snapshot, damage, told):
+    damage(snapshot)
+    with pytest.raises(UnsoundError, match=told):
+        read_sound(snapshot)
+
+
+def test_a_checkpoint_with_a_nan_is_not_sound(snapshot):
+    snapshot.write_bytes(serialize({"w": np.float32([np.nan])}, {}))
+    reseal(snapshot, **describe_file(snapshot, snapshot.name))
+    with pytest.raises(UnsoundError, match="not finite"):
+        read_sound(snapshot)
+
+
+# --- publishing -----------------------------------------------------------------------------------
+
+
+def test_the_sidecar_comes_after_its_file(tmp_path, monkeypatch):
+    path, renamed = tmp_path / "fer-1_1.ckpt", []
+    real = files.rename
+    monkeypatch.setattr(files, "rename", lambda a, b: (renamed.append(b.name), real(a, b)))
+    waiting = files.write_beside(path, b"content")
+    publish(waiting, path, b"sidecar")
+    assert renamed == ["fer-1_1.ckpt", "fer-1_1.json"]
+    assert sidecar_path(path).read_bytes() == b"sidecar"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_publication_that_was_cut_is_finished_only_for_its_file(tmp_path):
+    path = tmp_path / "fer-1_1.ckpt"
+    path.write_bytes(b"content")
+    text = seal({"checkpoint": path.name, "sha256": files.file_sha256(path)})
+    for content, done in ((b"other", False), (b"content", True)):
+        path.write_bytes(content)
+        waiting = files.write_beside(sidecar_path(path), text)
+        assert roll_forward(waiting) is done
+        assert sidecar_path(path).exists() is done
+    for wrong in (b"cut", seal({}), seal({"checkpoint": "x.ckpt", "sha256": "0"})):
+        waiting = files.write_beside(tmp_path / "fer-2_1.json", wrong)
+        assert not roll_forward(waiting)
+
+
+def test_a_file_is_described_under_its_last_name(tmp_path):
+    path = tmp_path / ".writing-fer-1_1.ckpt"
+    path.write_bytes(b"content")
+    described = describe_file(path, "fer-1_1.ckpt")
+    assert (described["checkpoint"], described["bytes"]) == ("fer-1_1.ckpt", 7)
+    assert described["sha256"] == files.file_sha256(path)
+    assert described["created"].endswith("+00:00") and json.dumps(described["versions"])
