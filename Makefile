@@ -45,9 +45,11 @@ ifneq ($(CSV),)
 	@$(RUN) benchmarks/load_csv.py "$(CSV)"
 endif
 
-# Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files.
+# Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files, and
+# 50,000 random lives of runs (the suite has 2,000).
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 200 --damages 500
+	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py
 
 verify: $(READY)
 	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")

@@ -125,6 +125,12 @@ def test_damaged_sidecars_are_passed_over(run):
     assert state.best_accuracy is not None  # from the newest snapshot that is left
 
 
+def test_the_shipped_model_is_called_what_it_is():
+    state = run_state(runs.ROOT / "checkpoints" / "fer2013-small")
+    assert (state.state, state.epochs_done, state.epochs) == ("model", 35, None)
+    assert (state.best_accuracy, state.best_epoch) == (pytest.approx(0.6386, abs=5e-5), 35)
+
+
 def test_stages_are_runs_of_their_own_and_other_folders_are_none(run):
     root = run.parent
     shutil.copytree(run, root / "staged" / "small")

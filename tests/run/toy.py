@@ -45,7 +45,8 @@ def stepped(tensors: Tensors, seed: int, epoch: int, step: int, lr: float) -> tu
     luck = chance(seed, epoch, step)
     weights = tensors["w"]
     moments = np.float32(0.9) * tensors["moments"] + weights * np.float32([luck, -0.5])
-    after = weights - np.float32(lr) * moments + np.float32(luck)
+    with np.errstate(invalid="ignore"):  # of weights that have diverged
+        after = weights - np.float32(lr) * moments + np.float32(luck)
     if lr > HOT / 2 and chance(seed, epoch, step, "diverges") < 0.2:
         after = after + np.float32("inf")
     number = (epoch - 1) * STEPS + step

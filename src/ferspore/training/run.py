@@ -1,5 +1,6 @@
 """The story of a run, top to bottom: decide, set up, start or resume, train, finish."""
 
+import math
 import secrets
 import signal
 from collections.abc import Callable
@@ -234,6 +235,9 @@ def measure_best(run: Run) -> None:
         run.say(f"{path}: {error}; the first epoch that is evaluated becomes the best")
         return
     scores = run.validation.evaluator.score(run.validation.faces)
+    if not math.isfinite(scores.loss):
+        run.say(f"{path}: its loss is not finite; the first epoch that is evaluated is the best")
+        return
     epoch = int(contents.info.get("epoch_num", progress.epoch))
     run.writer.take_best(weights, accuracy=scores.accuracy, loss=scores.loss, epoch=epoch)
     run.say(f"{path}: measured anew, accuracy {scores.accuracy:.4f}; patience counts from here")
