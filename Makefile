@@ -31,7 +31,7 @@ else
 endif
 
 test: $(READY)
-	@$(RUN) -m pytest -n 2 --dist loadfile
+	@$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
