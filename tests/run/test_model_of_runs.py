@@ -28,7 +28,7 @@ from tests.run.invariants import Bookkeeping
 LONG = "FERSPORE_LIVES" in os.environ
 LIVES = int(os.environ.get("FERSPORE_LIVES", "2000"))
 MEMORY = "/dev/shm"
-FOLDERS = ("a", "b")
+FOLDERS = ("a", "b", "c")
 STAGES = (
     {"name": "small", "training": {"epochs": 1}},
     {"name": "full", "init_from": "small"},
@@ -58,8 +58,8 @@ STOPS = st.one_of(st.none(), st.integers(1, 6))
 FILES = ("best_model.ckpt", "best_model.json", "metrics.jsonl", "final_model.ckpt", "fer-3_2.json")
 KILLS = st.one_of(st.none(), st.none(), st.integers(1, 50), st.sampled_from(FILES))
 SHARES = st.sampled_from([0.0, 0.5, 1.0])
-NAMES = st.sampled_from(("a", "a", "b"))  # one of them has the longer life
-INTO = st.sampled_from((None, *FOLDERS))  # None: the same
+NAMES = st.sampled_from(("a", "a", "a", *FOLDERS))  # one of them has the longest life
+INTO = st.sampled_from((None, None, *FOLDERS))  # None: the same
 
 
 class Clock:
@@ -178,7 +178,7 @@ class Lives(RuleBasedStateMachine):
     def clock_steps(self, back):
         self.clock.time += timedelta(seconds=back)
 
-    @rule(name=st.sampled_from(["a", "a", "b", "s/small", "s/full"]), which=st.integers(0, 30),
+    @rule(name=st.sampled_from(["a", *FOLDERS, "s", "s/small"]), which=st.integers(0, 30),
           how=st.sampled_from(["cut", "flip", "delete"]), share=st.floats(0, 0.99))  # fmt: skip
     def damage(self, name, which, how, share):
         self.books.damage(self.root / name, which, how, share)
