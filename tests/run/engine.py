@@ -31,13 +31,13 @@ class Killed(BaseException):
 
 
 class Disk:
-    """Counts the changes of the disk and dies at the one with the number ``kill_at``, in a write
-    after ``share`` of what is to be written; and at every later one."""
+    """Counts the changes of the disk and dies at one of them, in a write after ``share`` of what is
+    to be written; and at every later one. ``at`` is its number, or the name of the file."""
 
     CHANGES = ("_write", "rename", "remove", "flush", "flush_folder")
 
     def __init__(self):
-        self.changes, self.kill_at, self.share = 0, None, 0.5
+        self.changes, self.at, self.share, self.dead = 0, None, 0.5, False
 
     def install(self, patch) -> None:
         """``patch`` is a pytest.MonkeyPatch."""
@@ -45,29 +45,30 @@ class Disk:
             patch.setattr(files, name, self._counted(name, getattr(files, name)))
 
     def _counted(self, name, change):
-        def counted(*arguments):
+        def counted(path, *others):
             self.changes += 1
-            if self.kill_at is not None and self.changes >= self.kill_at:
-                if name == "_write" and self.changes == self.kill_at:
-                    path, parts = arguments
-                    content = b"".join(map(bytes, parts))
+            if self.dead:
+                raise Killed
+            self.dead = self.at in (self.changes, path.name.removeprefix(files.WRITING))
+            content = b"".join(map(bytes, others[0])) if name == "_write" else b""
+            if self.dead:
+                if name == "_write":
                     path.write_bytes(content[: int(len(content) * self.share)])
                 raise Killed
             if name == "_write":  # not flushed: that takes the time of the whole test
-                path, parts = arguments
-                path.write_bytes(b"".join(map(bytes, parts)))
+                path.write_bytes(content)
             elif not name.startswith("flush"):
-                change(*arguments)
+                change(path, *others)
 
         return counted
 
     @contextmanager
-    def dying(self, at: int | None, share: float) -> Iterator[None]:
-        self.changes, self.kill_at, self.share = 0, at, share
+    def dying(self, at: int | str | None, share: float) -> Iterator[None]:
+        self.changes, self.at, self.share = 0, at, share
         try:
             yield
         finally:
-            self.kill_at = None
+            self.at, self.dead = None, False
 
 
 @dataclass

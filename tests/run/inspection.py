@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ferspore.files import WRITING
 from ferspore.run import ckpt
 from ferspore.run.names import LOCK, SNAPSHOT_NAME
@@ -105,6 +107,7 @@ def inside(path: Path) -> Found | None:
 def assert_same_life(found: Found, seed: int, monitor: str) -> None:
     """A snapshot is that of the run of the same seed and rates that was never stopped."""
     values, tensors = found.values, found.tensors
+    assert all(np.isfinite(value).all() for value in tensors.values()), "not finite"
     steps = values["global_step"]
     assert tensors["steps"].tolist() == list(range(1, steps + 1)), "a step repeated or skipped"
     judged = values["step"] == toy.STEPS and values["evaluated"]

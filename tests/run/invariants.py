@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ferspore.config.schema import ConfigError
-from ferspore.run.asked import AUTO, Asked, RefusalError, look
+from ferspore.run.asked import AUTO, Asked, RefusalError
 from ferspore.run.ckpt import UnsoundError, serialize
 from ferspore.run.decision import decide
 from ferspore.run.folder import checked, read_folder
@@ -125,6 +125,7 @@ class Bookkeeping:
                 shutil.copy(source / one, target / one)
         memory = self.of(target)
         memory.unchanged, memory.given = False, {}
+        self._check_standing(target)
 
     # --- around a command -------------------------------------------------------------------------
 
@@ -153,6 +154,8 @@ class Bookkeeping:
     def after_kill(self, asked: Asked, report: engine.Report) -> None:
         self._remember(asked, report)
         self._check(asked, report)
+        if asked.folder.name != "s":
+            self._check_standing(asked.folder)
 
     def after(self, asked: Asked, report: engine.Report) -> None:
         self._remember(asked, report)
@@ -289,9 +292,14 @@ class Bookkeeping:
         if not folder.exists():
             return
         asked = Asked(folder, engine.given({}), AUTO)
-        state = standing(checked(read_folder(folder)))
+        holdings = checked(read_folder(folder))
+        state = standing(holdings)
         try:
-            action = decide(asked, *look(asked)).action
+            action = decide(asked, holdings, holdings).action
         except self.REFUSALS:
             action = "refuse"
         assert action == MEANS[state], f"it stands {state!r}, but the decision is {action!r}"
+        if state == "finished" and holdings.newest.sidecar.run not in self.taken:
+            rates = inspection.sound(folder / FINAL).tensors["rates"].tolist()
+            last = holdings.newest.contents.tensors["rates"].tolist()
+            assert rates == last, "finished with the final model of other steps"
