@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,6 +215,7 @@ def describe_file(checkpoint: Path, final_name: str) -> dict[str, Any]:
     }
 
 
+@cache  # reading the packages' metadata takes 10 ms
 def versions() -> dict[str, str]:
     return {
         "ferspore": ferspore.__version__,
