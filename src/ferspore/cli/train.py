@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print every value and where it comes from; train nothing",
     )
+    parser.set_defaults(flags=FLAGS)
     return parser
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ferspore import runtime
 from ferspore.cli import common
-from ferspore.cli.train import FLAGS
 from ferspore.config.loading import LoadedConfig, Override, load_config, parse_set
 from ferspore.config.schema import ConfigError
 from ferspore.config.views import auto_name, format_config
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
 def overrides(arguments: argparse.Namespace) -> list[Override]:
     given = [
         Override(key, getattr(arguments, flag), flag)
-        for flag, (key, _) in FLAGS.items()
+        for flag, (key, _) in arguments.flags.items()
         if getattr(arguments, flag) is not None
     ]
     if arguments.skip_bad_rows:
