@@ -1,6 +1,8 @@
-"""Rows of text -> an aligned table for the terminal."""
+"""Lines and tables of text for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+Say = Callable[[str], None]  # takes a line for the user
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -1,7 +1,6 @@
 """What ``ferspore train`` was asked for, and carrying it out."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from ferspore.run.asked import AUTO, Asked, RefusalError, look
 from ferspore.run.decision import decide
 from ferspore.run.lock import RunLockedError
 from ferspore.run.opening import opened
+from ferspore.tables import Say
 from ferspore.training.telling import finished_lines
 
 CHECKPOINTS = Path("checkpoints")
-
-Say = Callable[[str], None]
 
 
 def run(arguments: argparse.Namespace, command: str) -> int:

@@ -44,8 +44,8 @@ from ferspore.run.sidecar import (
     roll_forward,
     seal,
 )
+from ferspore.tables import Say
 
-Say = Callable[[str], None]
 Weights = Mapping[str, np.ndarray]
 
 

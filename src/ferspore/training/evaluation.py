@@ -11,9 +11,8 @@ from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import Scores
 from ferspore.run.writer import RunWriter
+from ferspore.tables import Say
 from ferspore.training.recorder import StepRecorder
-
-Say = Callable[[str], None]
 
 
 class Validation:

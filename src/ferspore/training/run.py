@@ -25,6 +25,7 @@ from ferspore.run.plain import read_plain
 from ferspore.run.progress import Progress
 from ferspore.run.sidecar import versions
 from ferspore.run.writer import NotFiniteError, RunWriter, clean_leftovers, window_of
+from ferspore.tables import Say
 from ferspore.training.evaluation import EvalCallback, Validation
 from ferspore.training.progress_bar import ProgressBar
 from ferspore.training.recorder import StepRecorder
@@ -34,7 +35,6 @@ from ferspore.training.snapshots import Snapshots
 from ferspore.training.stages import check_hand_overs
 from ferspore.training.telling import end_lines, finished_lines, resumed_line, stopped_line
 
-Say = Callable[[str], None]
 DONE, FAILED = 0, 1
 
 

@@ -22,8 +22,8 @@ from ferspore.network.step import Schedule, StepSettings, TrainStep
 from ferspore.run.asked import RefusalError
 from ferspore.run.sidecar import SnapshotSidecar
 from ferspore.run.writer import Facts
+from ferspore.tables import Say
 
-Say = Callable[[str], None]
 FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
 
 

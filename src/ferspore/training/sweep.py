@@ -8,7 +8,7 @@ import json
 import signal
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ from ferspore import runtime
 from ferspore.files import write_file
 from ferspore.run.folder import checked, read_folder
 from ferspore.run.standing import standing
-from ferspore.tables import accuracy_text, aligned
+from ferspore.tables import Say, accuracy_text, aligned
 from ferspore.training.grid import Run, Settings
 
 SWEEP = "sweep.json"
 SEED = "seed"
 DONE, FAILED = 0, 1
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt
 from ferspore.run.names import SNAPSHOT_NAME, sidecar_path
 from ferspore.run.sidecar import read_sidecar
-from ferspore.verification.findings import Finding, Level, counted, printable
+from ferspore.tables import counted
+from ferspore.verification.findings import Finding, Level, printable
 from ferspore.verification.subject import Sidecar
 
 

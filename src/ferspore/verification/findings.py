@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ferspore.tables import counted
+
 Level = Literal["PASS", "WARN", "FAIL"]
 Kind = Literal["best", "final", "snapshot", "weights"]
 
@@ -67,10 +69,6 @@ def best_of(reports: Iterable[Report]) -> Report | None:
     """The sound one with the highest accuracy, the first of equals."""
     known = [report for report in reports if report.sound and report.accuracy is not None]
     return max(known, key=lambda report: report.accuracy or 0.0, default=None)
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def listed(names: list[str]) -> str:

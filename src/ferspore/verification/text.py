@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ferspore.tables import accuracy_text, aligned
-from ferspore.verification.findings import Level, Report, best_of, counted, printable
+from ferspore.tables import accuracy_text, aligned, counted
+from ferspore.verification.findings import Level, Report, best_of, printable
 
 Paint = Mapping[Level, str]  # each level's escape code
 

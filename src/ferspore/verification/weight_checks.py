@@ -8,8 +8,8 @@ import numpy as np
 
 from ferspore.network.resnet import initial_values
 from ferspore.run.ckpt import Contents
-from ferspore.tables import size_text
-from ferspore.verification.findings import Finding, counted, listed, printable
+from ferspore.tables import counted, size_text
+from ferspore.verification.findings import Finding, listed, printable
 from ferspore.verification.subject import Shapes, Subject
 
 OF_A_TENSOR = re.compile(r"(moments|moment1|moment2|accum|stat|ema)\.(.+)")
