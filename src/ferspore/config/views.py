@@ -33,7 +33,7 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
     ]
 
 
-# The configuration's keys that an automatic name always shows, and those that do not define a run.
+# The keys that an automatic name always shows.
 _NAMED = {
     "model.width": "fer_resnet-w{}",
     "training.batch_size": "b{}",
@@ -41,7 +41,8 @@ _NAMED = {
     "training.epochs": "e{}",
     "seed": "s{}",
 }
-_UNNAMED = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
+# Keys, and sections, whose values do not tell one run from another.
+NOT_DEFINING = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
 
 
 def auto_name(config: Config) -> str:
@@ -52,7 +53,7 @@ def auto_name(config: Config) -> str:
     leaves = {dotted(path): value for path, value in flat(config.to_dict()).items()}
     name = "_".join(text.format(_short(leaves[key])) for key, text in _NAMED.items())
     for key, _, value in differences(Config(), config):
-        if key not in _NAMED and not key.startswith(_UNNAMED):
+        if key not in _NAMED and not key.startswith(NOT_DEFINING):
             name += f"_{key.rpartition('.')[2]}{_short(value)}"
     return name
 

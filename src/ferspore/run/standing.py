@@ -29,9 +29,8 @@ def standing(holdings: Holdings) -> Standing:
         return "staged"
     if len(holdings.runs) > 1:
         return "two runs"
-    newest = holdings.newest
-    if newest is not None and newest.sidecar is not None:
-        return _standing_of_run(holdings, newest, Progress.at(newest.sidecar))
+    if holdings.newest is not None:
+        return _standing_of_run(holdings, holdings.newest)
     if holdings.is_plain:
         return "plain"
     if holdings.unsound and not _is_half_published(holdings):
@@ -43,8 +42,8 @@ def standing(holdings: Holdings) -> Standing:
     return "empty"
 
 
-def _standing_of_run(holdings: Holdings, snapshot: Snapshot, progress: Progress) -> Standing:
-    config = run_config(snapshot, holdings)
+def _standing_of_run(holdings: Holdings, snapshot: Snapshot) -> Standing:
+    config, progress = run_config(snapshot, holdings), Progress.at(snapshot.sidecar)
     if progress.epoch_done and not progress.evaluated:
         return "not evaluated"
     if not progress.is_over(config.training.epochs, config.training.patience):
@@ -61,7 +60,7 @@ def _is_half_published(holdings: Holdings) -> bool:
 def is_complete(holdings: Holdings, snapshot: Snapshot) -> bool:
     """Whether everything stands that the end of a run writes, final model of ``snapshot`` first."""
     best, final, mine = holdings.best, holdings.final, snapshot.sidecar
-    if mine is None or final is None or final.fault is not None or final.sidecar is None:
+    if final is None or final.fault is not None or final.sidecar is None:
         return False
     if holdings.metrics != mine.history or (best is not None and best.fault is not None):
         return False

@@ -22,6 +22,7 @@ from tensorboardX.summary import hparams, scalar, text
 
 from ferspore import files
 from ferspore.config.paths import dotted, flat
+from ferspore.config.views import NOT_DEFINING
 from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
@@ -40,10 +41,6 @@ SCALARS = {  # tag -> key of the epoch's line in metrics.jsonl
 }
 CONFUSION, SAMPLES = "confusion/val", "samples/val"
 SAMPLES_EACH = 4  # faces per emotion in the grid
-# Keys, and sections, whose values do not tell one experiment from another.
-NO_HYPER_PARAMETERS = (
-    "name", "device", "data.csv", "data.cache", "logging.", "checkpoint.", "stages",
-)  # fmt: skip
 
 
 class EventLog(Callback):
@@ -154,7 +151,7 @@ def hyper_parameters(config: Mapping[str, Any]) -> dict[str, bool | float | str]
     return {
         key: json.dumps(value) if isinstance(value, list) else value
         for key, value in leaves.items()
-        if value is not None and not key.startswith(NO_HYPER_PARAMETERS)
+        if value is not None and not key.startswith(NOT_DEFINING)
     }
 
 
