@@ -6,7 +6,7 @@ no dependency: it makes the golden values, and tests use it only where it can be
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional
 from tests.golden.cases import (
     CLASSES,
     STEP_BLOCKS,
-    STEP_WIDTH,
+    STEP_CHANNELS,
     ModelCase,
     StepCase,
     batch,
@@ -65,35 +65,39 @@ class Block(nn.Module):
 class Twin(nn.Module):
     """Faces (B,1,H,W) in grey values -> logits (B,7), float64."""
 
-    def __init__(self, width: int, blocks: tuple[int, ...], squeeze_excite: bool):
+    def __init__(
+        self, stem: str, channels: Sequence[int], blocks: Sequence[int], squeeze_excite: bool
+    ):
         super().__init__()
         self.normalize = nn.Module()
         self.normalize.register_buffer("mean", torch.tensor([127.5]))
         self.normalize.register_buffer("deviation", torch.tensor([64.0]))
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
+        channels_in = channels[0]
+        first = {
+            "3x3": nn.Conv2d(1, channels_in, 3, padding=1, bias=False),
+            "5x5": nn.Conv2d(1, channels_in, 5, stride=2, padding=2, bias=False),
+        }[stem]
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(channels_in), nn.ReLU())
+        self.pool = nn.MaxPool2d(2) if stem == "3x3" else nn.Identity()
         self.stages = nn.Sequential()
-        channels_in = width
-        for number, count in enumerate(blocks):
-            channels = width << number
+        for number, (width, count) in enumerate(zip(channels, blocks, strict=True)):
             strides = [2 if number else 1] + [1] * (count - 1)
-            inputs = [channels_in] + [channels] * (count - 1)
+            inputs = [channels_in] + [width] * (count - 1)
             self.stages.append(
                 nn.Sequential(
                     *(
-                        Block(c, channels, s, squeeze_excite)
+                        Block(c, width, s, squeeze_excite)
                         for c, s in zip(inputs, strides, strict=True)
                     )
                 )
             )
-            channels_in = channels
+            channels_in = width
         self.head = nn.Linear(channels_in, CLASSES)
         self.double()
 
     def forward(self, faces):
         out = (faces - self.normalize.mean) / self.normalize.deviation
-        out = self.stages(functional.max_pool2d(self.stem(out), 2))
+        out = self.stages(self.pool(self.stem(out)))
         return self.head(out.mean(dim=(2, 3)))
 
 
@@ -146,7 +150,7 @@ def statistics(twin: Twin) -> dict[str, torch.Tensor]:
 def judge(case: ModelCase, seed: int) -> dict[str, np.ndarray]:
     """Logits in evaluation mode at full and at half size, and of one forward and backward pass in
     training mode: logits, loss, ``gradient.*`` and the updated ``statistics.*``."""
-    twin = Twin(case.width, case.blocks, case.squeeze_excite)
+    twin = Twin(case.stem, case.channels, case.blocks, case.squeeze_excite)
     load_values(twin, parameter_values(shapes_of(twin), seed))
     faces, targets = map(torch.from_numpy, batch(case.faces, case.size, seed))
     with torch.no_grad():
@@ -203,7 +207,7 @@ def moments(twin: Twin, optimizer: torch.optim.Optimizer) -> dict[str, np.ndarra
 def train(case: StepCase, seed: int) -> dict[str, np.ndarray]:
     """The state after the case's steps: parameters, ``ema.*`` and moments (PyTorch's prefixes) by
     MindSpore name, and ``losses`` of all steps."""
-    twin = Twin(STEP_WIDTH, STEP_BLOCKS, case.squeeze_excite)
+    twin = Twin("3x3", STEP_CHANNELS, STEP_BLOCKS, case.squeeze_excite)
     load_values(twin, parameter_values(shapes_of(twin), seed))
     twin.train()
     optimizer = make_optimizer(twin, case)

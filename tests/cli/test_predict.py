@@ -28,14 +28,14 @@ def faces() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, np.ndarray]:
-    network = build_network(Architecture(8, (1, 1), squeeze_excite=False), seed=5)
+    network = build_network(Architecture("3x3", (8, 16), (1, 1), squeeze_excite=False), seed=5)
     values = {p.name: p.asnumpy() for p in network.get_parameters()}
     return {**values, "head.weight": 20 * values["head.weight"]}  # far from uniform
 
 
 @pytest.fixture(scope="module")
 def evaluator(weights) -> Evaluator:
-    made = Evaluator(Architecture(8, (1, 1), squeeze_excite=False))
+    made = Evaluator(Architecture("3x3", (8, 16), (1, 1), squeeze_excite=False))
     made.load(weights)
     return made
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ferspore.config.loading import Override, load_config, parse_set, stage_config
+from ferspore.config.loading import Override, load_config, over, parse_set, stage_config
 from ferspore.config.schema import Config, ConfigError
 from tests.config.calls import fault_of, faults, write
 
@@ -120,6 +120,42 @@ def test_a_wrong_value_that_is_overridden_is_not_used(tmp_path):
     path = write(tmp_path / "x.yaml", "extends: base.yaml\ntraining: {lr: 1}\nmodel: {width: 8}\n")
     config = load_config(path).config
     assert (config.training.lr, config.model.width) == (1, 8)
+
+
+def test_the_later_of_width_and_channels_counts(tmp_path):
+    write(tmp_path / "base.yaml", "model: {width: 8, channels: null, blocks: [1, 1]}\n")
+    path = write(tmp_path / "x.yaml", "extends: base.yaml\nmodel: {channels: [8, 12]}\n")
+    model = load_config(path).config.model
+    assert (model.width, model.architecture()["channels"]) == (None, (8, 12))
+    model = load_config(path, [parse_set("model.width=16")]).config.model
+    assert (model.channels, model.architecture()["channels"]) == (None, (16, 32))
+    given = load_config(None, [parse_set("model.channels=[4, 6, 8]")])
+    model = over(Config(), given).config.model
+    assert model.architecture()["channels"] == (4, 6, 8)
+
+
+def test_a_stage_may_change_width_or_channels(tmp_path):
+    text = "model: {channels: [8, 12, 16]}\nstages: [{name: a}, {name: b, model: {width: 8}}]\n"
+    path = write(tmp_path / "x.yaml", text)
+    config = load_config(path).config
+    assert stage_config(config, "a").model.architecture()["channels"] == (8, 12, 16)
+    assert stage_config(config, "b").model.architecture()["channels"] == (8, 16, 32)
+    given = load_config(path, [parse_set("model.channels=[4, 4, 4]")])
+    assert stage_config(given.config, "b").model.architecture()["channels"] == (4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("{width: 8, channels: [8, 16, 32]}", "expected either width or channels"),
+        ("{width: null}", "expected either width or channels"),
+        ("{channels: [8, 16]}", "expected as many channels as blocks, one of each for a stage"),
+    ],
+)
+def test_width_and_channels_that_do_not_fit_are_refused(tmp_path, model, expected):
+    path = write(tmp_path / "x.yaml", f"model: {model}\n")
+    (line,) = faults(path)
+    assert line.startswith("model: received {") and f"{expected} [{path}]" in line
 
 
 @pytest.mark.parametrize(

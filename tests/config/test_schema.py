@@ -47,6 +47,7 @@ def test_config_is_frozen_through_and_through():
         ("data.cache", "yes", "true or false"),
         ("model.width", 3, "from 4 on"),
         ("model.width", 257, "up to 256"),
+        ("model.stem", "7x7", "'3x3' or '5x5'"),
         ("model.blocks", [], "1 or more"),
         ("model.blocks", [1] * 5, "4 or fewer"),
         ("model.blocks", 3, "a list"),
@@ -97,6 +98,7 @@ def test_the_received_value_is_shown():
 
 def test_a_fault_in_a_list_names_the_place():
     assert fault_of("model.blocks", [1, 9]).startswith("model.blocks[1]: received 9")
+    assert fault_of("model.channels", [8, 3, 8]).startswith("model.channels[1]: received 3")
 
 
 @pytest.mark.parametrize(

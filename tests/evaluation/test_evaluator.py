@@ -12,7 +12,7 @@ from ferspore.run.ckpt import UnsoundError
 from ferspore.run.sidecar import describe_file, seal
 from tests.runs import save_weights
 
-NETWORK = build_network(Architecture(width=4, blocks=(1, 1), squeeze_excite=False), seed=3)
+NETWORK = build_network(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=False), seed=3)
 UNKNOWN = {
     **{"kind": "best", "run": "", "sequence": 0, "best_accuracy": None, "best_epoch": None},
     **{"epoch": 1, "monitor": "val_accuracy", "usage": "PublicTest", "val_loss": None},

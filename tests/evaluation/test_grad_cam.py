@@ -44,7 +44,7 @@ def random_weights(evaluator: Evaluator, seed: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    made = Evaluator(Architecture(width=4, blocks=(1, 1), squeeze_excite=False))
+    made = Evaluator(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=False))
     made.load(random_weights(made, seed=4))
     return made
 
@@ -95,7 +95,7 @@ def other_head(channels: int) -> nn.Cell:
 
 @pytest.mark.parametrize("changed", [False, True], ids=["our head", "another head"])
 def test_maps_equal_finite_differences(faces, changed):
-    evaluator = Evaluator(Architecture(width=4, blocks=(1, 1), squeeze_excite=changed))
+    evaluator = Evaluator(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=changed))
     evaluator.load(random_weights(evaluator, seed=4))
     network = evaluator.network
     if changed:
@@ -155,7 +155,7 @@ def draw_explanations(evaluator, faces, groups, title):
 
 
 def test_a_head_that_looks_at_nothing_gives_no_heat(faces):
-    evaluator = Evaluator(Architecture(width=4, blocks=(1, 1), squeeze_excite=False))
+    evaluator = Evaluator(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=False))
     weights = random_weights(evaluator, seed=4)
     evaluator.load({**weights, "head.weight": np.zeros_like(weights["head.weight"])})
     figure = draw_explanations(evaluator, faces, {"one": np.array([0])}, "A face")
@@ -212,7 +212,7 @@ def test_the_grid_tells_prediction_confidence_and_truth(evaluator, faces):
 
 
 def test_a_network_without_finite_answers_is_refused(faces):
-    evaluator = Evaluator(Architecture(width=4, blocks=(1, 1), squeeze_excite=False))
+    evaluator = Evaluator(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=False))
     weights = random_weights(evaluator, seed=4)
     evaluator.load({**weights, "head.bias": np.full(7, np.nan, np.float32)})
     with pytest.raises(UnsoundError, match="not finite"):

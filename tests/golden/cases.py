@@ -18,7 +18,8 @@ CLASSES = 7
 class ModelCase:
     """One network judged on one batch of square faces."""
 
-    width: int
+    stem: str
+    channels: tuple[int, ...]
     blocks: tuple[int, ...]
     squeeze_excite: bool
     faces: int
@@ -27,8 +28,9 @@ class ModelCase:
 
 
 MODELS = {
-    "model_plain": ModelCase(4, (1, 2, 1), False, faces=4, size=48, label_smoothing=0.0),
-    "model_squeeze": ModelCase(8, (1, 1), True, faces=4, size=48, label_smoothing=0.1),
+    "model_plain": ModelCase("3x3", (4, 8, 16), (1, 2, 1), False, 4, 48, label_smoothing=0.0),
+    "model_squeeze": ModelCase("3x3", (8, 16), (1, 1), True, 4, 48, label_smoothing=0.1),
+    "model_5x5": ModelCase("5x5", (4, 12, 6), (2, 1, 1), False, 4, 48, label_smoothing=0.1),
 }
 
 # Warm-up of 2 steps to 0.1, then half a cosine over 3: 1, (1 + cos 60)/2, (1 + cos 120)/2 of it.
@@ -59,7 +61,7 @@ STEPS = {
     "step_adamw": StepCase(True, "adamw", 0.9, 0.5, 0.1, 0.3, peak=0.01),
     "step_no_momentum": StepCase(False, "sgd", 0.0, 0.05, 0.0, 0.0),
 }
-STEP_WIDTH, STEP_BLOCKS, STEP_FACES, STEP_SIZE = 8, (1, 1), 5, 24
+STEP_CHANNELS, STEP_BLOCKS, STEP_FACES, STEP_SIZE = (8, 16), (1, 1), 5, 24
 
 
 def parameter_values(shapes: Mapping[str, Iterable[int]], seed: int) -> dict[str, np.ndarray]:

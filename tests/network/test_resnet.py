@@ -4,6 +4,7 @@ logits 4e-7, gradients 3e-5, batch statistics 4e-7 (six seeds).
 """
 
 import math
+from dataclasses import asdict
 
 import mindspore as ms
 import numpy as np
@@ -52,7 +53,9 @@ class Judge:
 
     def __init__(self, case: cases.ModelCase):
         self.case = case
-        self.network = ResNet(Architecture(case.width, case.blocks, case.squeeze_excite))
+        self.network = ResNet(
+            Architecture(case.stem, case.channels, case.blocks, case.squeeze_excite)
+        )
         settings = StepSettings("sgd", 0.9, 0.0, case.label_smoothing, ema_decay=0.0)
         self.gradients = Gradients(TrainStep(self.network, settings, Schedule(lambda _: 0.1, 1)))
 
@@ -119,19 +122,19 @@ def test_the_head_reads_the_mean_of_the_features(judge):
     maps = network.features(Tensor(faces)).asnumpy()
     stages = len(found.case.blocks)
     side = found.case.size // 2**stages
-    assert maps.shape == (len(faces), found.case.width * 2 ** (stages - 1), side, side)
+    assert maps.shape == (len(faces), found.case.channels[-1], side, side)
     logits = maps.mean((2, 3)) @ network.head.weight.asnumpy().T + network.head.bias.asnumpy()
     assert_equal({"logits": logits}, {"logits": cases.load(name)["logits_eval"]})
 
 
-def count_by_formula(width: int, blocks: tuple[int, ...], squeeze_excite: bool) -> int:
-    total, channels_in = 9 * width + 2 * width, width
-    for index, count in enumerate(blocks):
-        channels = width * 2**index
+def count_by_formula(architecture: Architecture) -> int:
+    channels_in = architecture.channels[0]
+    total = {"3x3": 9, "5x5": 25}[architecture.stem] * channels_in + 2 * channels_in
+    for channels, count in zip(architecture.channels, architecture.blocks, strict=True):
         total += count * (2 * 9 * channels**2 + 4 * channels)
         if channels != channels_in:  # the first convolution is narrower, the shortcut is 1x1
             total += 9 * channels * (channels_in - channels) + channels_in * channels + 2 * channels
-        if squeeze_excite:
+        if architecture.squeeze_excite:
             squeezed = channels // 8
             total += count * (2 * channels * squeezed + channels + squeezed)
         channels_in = channels
@@ -141,9 +144,13 @@ def count_by_formula(width: int, blocks: tuple[int, ...], squeeze_excite: bool) 
 # torchvision's resnet18 has 11,689,512 parameters: ours has a 3x3 stem for one channel and 7
 # classes.
 COUNTS = [
-    (Architecture(32, (1, 1, 1), False), 307_687),
-    (Architecture(64, (2, 2, 2, 2), False), 11_689_512 - 9_408 + 576 - 513_000 + 3_591),
-    (Architecture(16, (2, 1), True), None),
+    (Architecture("3x3", (32, 64, 128), (1, 1, 1), False), 307_687),
+    (
+        Architecture("3x3", (64, 128, 256, 512), (2, 2, 2, 2), False),
+        11_689_512 - 9_408 + 576 - 513_000 + 3_591,
+    ),
+    (Architecture("3x3", (16, 32), (2, 1), True), None),
+    (Architecture("5x5", (32, 64, 96), (2, 2, 1), False), 315_335),
 ]
 
 
@@ -151,8 +158,7 @@ COUNTS = [
 def test_the_number_of_trainable_values(architecture, known):
     network = ResNet(architecture)
     found = sum(p.size for p in network.trainable_params())
-    formula = count_by_formula(architecture.width, architecture.blocks, architecture.squeeze_excite)
-    assert found == formula
+    assert found == count_by_formula(architecture)
     assert known in (None, found)
     names = [p.name for p in network.get_parameters() if not p.requires_grad]
     assert {n.rpartition(".")[2] for n in names} == {
@@ -165,13 +171,13 @@ def test_the_number_of_trainable_values(architecture, known):
 
 @pytest.mark.parametrize("architecture", [architecture for architecture, _ in COUNTS])
 def test_names_and_shapes_are_those_of_the_twin(twin, architecture):
-    other = twin.Twin(architecture.width, architecture.blocks, architecture.squeeze_excite)
+    other = twin.Twin(**asdict(architecture))
     assert shapes_of(ResNet(architecture)) == twin.shapes_of(other)
 
 
 def built(seed: int, global_seed: int) -> dict[str, np.ndarray]:
     ms.set_seed(global_seed)  # sets numpy's too
-    network = build_network(Architecture(8, (1, 1), True), seed)
+    network = build_network(Architecture("3x3", (8, 16), (1, 1), True), seed)
     return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
 
 
@@ -231,10 +237,11 @@ def test_kernels_are_he_normal_and_dense_kernels_uniform():
 @pytest.mark.parametrize(
     "architecture",
     [
-        Architecture(4, (1,), False),
-        Architecture(4, (1, 1, 1, 1), False),
-        Architecture(8, (2, 1, 3), True),
-        Architecture(16, (1, 2), False),
+        Architecture("3x3", (4,), (1,), False),
+        Architecture("3x3", (4, 8, 16, 32), (1, 1, 1, 1), False),
+        Architecture("3x3", (8, 16, 32), (2, 1, 3), True),
+        Architecture("3x3", (16, 32), (1, 2), False),
+        Architecture("5x5", (12, 8, 8), (1, 1, 2), False),
     ],
 )
 def test_the_architecture_is_read_back_from_the_shapes(architecture):

@@ -39,7 +39,9 @@ class Run:
     """A TrainStep of a case, compiled once; every ``train`` starts from the same fresh state."""
 
     def __init__(self, case: cases.StepCase, loss_scale: float = 1.0):
-        network = ResNet(Architecture(cases.STEP_WIDTH, cases.STEP_BLOCKS, case.squeeze_excite))
+        network = ResNet(
+            Architecture("3x3", cases.STEP_CHANNELS, cases.STEP_BLOCKS, case.squeeze_excite)
+        )
         settings = StepSettings(
             case.optimizer,
             case.momentum,

@@ -15,7 +15,7 @@ from ferspore.run.folder import read_snapshot
 from ferspore.run.sidecar import read_sidecar
 from tests import runs
 
-ARCHITECTURE = Architecture(8, (1, 1), False)
+ARCHITECTURE = Architecture("3x3", (8, 16), (1, 1), False)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from ferspore.run.ckpt import read_ckpt
 from ferspore.run.sidecar import seal, unseal
 from tests.runs import save_weights
 
-ARCHITECTURE = Architecture(8, (1, 1, 1), False)
+ARCHITECTURE = Architecture("3x3", (8, 16, 32), (1, 1, 1), False)
 STEPS = 35  # an epoch
 SNAPSHOT, EARLIER = f"fer-3_{STEPS}.ckpt", f"fer-2_{STEPS}.ckpt"
 # Few steps from which a small net learns something: best accuracy 0.47, 0.14 is chance.

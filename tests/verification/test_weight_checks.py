@@ -78,7 +78,7 @@ def test_value_beyond_reason_is_a_warning(bare, judge):
 
 
 def test_another_models_file(best, verifier):
-    save_weights(best, weights_of(Architecture(16, (1, 1), False), 1), {})
+    save_weights(best, weights_of(Architecture("3x3", (16, 32), (1, 1), False), 1), {})
     seal_again(best)
     text = failed(verifier.verify(best))["network"]
     assert "another model's file" in text

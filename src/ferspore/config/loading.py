@@ -40,6 +40,11 @@ class LoadedConfig:
 
 DEFAULT, RUN = "default", "the run"  # origins beside a file's path and a flag
 Leaves = dict[KeyPath, tuple[Any, str]]  # key path -> (value, origin)
+# Two ways to say one thing: the one that is given last takes the other's place.
+_EITHER: dict[KeyPath, KeyPath] = {
+    ("model", "width"): ("model", "channels"),
+    ("model", "channels"): ("model", "width"),
+}
 
 
 def load_config(path: Path | str | None, overrides: Sequence[Override] = ()) -> LoadedConfig:
@@ -131,10 +136,10 @@ def stage_config(config: Config, stage_name: str) -> Config:
                     f"{init_from}; give one of them"
                 )
             init_from = config.init_from
-        tree = config.to_dict() | {"stages": [], "init_from": init_from}
-        for key, value in stage.overrides().items():
-            tree[key] = tree[key] | value if key in SECTIONS else value
-        return config_from_dict(tree, f"stage {stage_name}")
+        source = f"stage {stage_name}"
+        leaves = _leaves(config.to_dict() | {"stages": [], "init_from": init_from}, source)
+        _merge(leaves, _leaves(stage.overrides(), source))
+        return _validate(leaves, [])
     known = ", ".join(stage.name for stage in config.stages) or "none, the run has no stages"
     raise ConfigError(f"unknown stage {stage_name!r}, expected one of: {known}")
 
@@ -204,7 +209,9 @@ def _merge(leaves: Leaves, winning: Leaves) -> None:
     for path, found in winning.items():
         for other in [k for k in leaves if k[: len(path)] == path or path[: len(k)] == k]:
             del leaves[other]
-        leaves[path] = found
+        if path in _EITHER and found[0] is not None:
+            leaves.pop(_EITHER[path], None)
+    leaves |= winning
 
 
 def _drop_from_stages(leaves: Leaves, path: KeyPath) -> None:
@@ -212,11 +219,13 @@ def _drop_from_stages(leaves: Leaves, path: KeyPath) -> None:
     stages, _ = leaves.get(("stages",), ([], ""))
     if path[0] not in SECTIONS and path != ("seed",):
         return
+    dropped = {path[-1], _EITHER.get(path, path)[-1]}
     for stage in stages if isinstance(stages, list) else []:
         for key in path[:-1]:
             stage = stage.get(key) if isinstance(stage, dict) else None
         if isinstance(stage, dict):
-            stage.pop(path[-1], None)
+            for name in dropped & stage.keys():
+                del stage[name]
 
 
 def _validate(leaves: Leaves, faults: list[str]) -> Config:

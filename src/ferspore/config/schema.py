@@ -11,6 +11,7 @@ from pydantic import (
     Strict,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 
@@ -44,6 +45,7 @@ Positive = Annotated[Int, Field(ge=1)]
 NonNegative = Annotated[Float, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 Seed = Annotated[Int, Field(ge=0, le=2**32 - 1)]
+Channels = Annotated[Int, Field(ge=4, le=2048)]
 StageBlocks = Annotated[Int, Field(ge=1, le=8)]
 
 
@@ -62,11 +64,35 @@ class Data(_Frozen):
 
 
 class Model(_Frozen):
-    """The ResNet: channels of its first stage, residual blocks a stage."""
+    """The ResNet: its stem, channels and residual blocks of each stage.
 
-    width: Annotated[Int, Field(ge=4, le=256)] = 32
+    ``width`` is short for ``channels`` that double from stage to stage; one of the two is None.
+    """
+
+    stem: Literal["3x3", "5x5"] = "3x3"
+    width: Annotated[Int, Field(ge=4, le=256)] | None = 32
+    channels: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=4)] | None = None
     blocks: Annotated[tuple[StageBlocks, ...], Field(min_length=1, max_length=4)] = (1, 1, 1)
     squeeze_excite: Bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _channels_alone(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("channels") is not None:
+            return {"width": None} | given
+        return given
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields of the net's ``Architecture``."""
+        channels = self.channels or tuple(
+            (self.width or 0) * 2**stage for stage in range(len(self.blocks))
+        )
+        return {
+            "stem": self.stem,
+            "channels": channels,
+            "blocks": self.blocks,
+            "squeeze_excite": self.squeeze_excite,
+        }
 
 
 class Training(_Frozen):
@@ -159,6 +185,16 @@ class Config(_Frozen):
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
     stages: tuple[Stage, ...] = ()
+
+    @field_validator("model")
+    @classmethod
+    def _complete(cls, model: Model) -> Model:
+        # Not a check of Model itself: a stage's model holds only the keys that it changes.
+        if (model.width is None) == (model.channels is None):
+            raise ValueError("either width or channels")
+        if len(model.channels or model.blocks) != len(model.blocks):
+            raise ValueError("as many channels as blocks, one of each for a stage")
+        return model
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dict that JSON and YAML can hold, tuples as lists."""

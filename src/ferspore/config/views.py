@@ -35,7 +35,8 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
 
 # The keys that an automatic name always shows.
 _NAMED = {
-    "model.width": "fer_resnet-w{}",
+    "model.width": "w{}",
+    "model.channels": "c{}",
     "training.batch_size": "b{}",
     "training.lr": "lr{}",
     "training.epochs": "e{}",
@@ -51,7 +52,8 @@ def auto_name(config: Config) -> str:
     Every other defining value that is not the default follows, as `_mixup_alpha0.2`.
     """
     leaves = {dotted(path): value for path, value in flat(config.to_dict()).items()}
-    name = "_".join(text.format(_short(leaves[key])) for key, text in _NAMED.items())
+    named = {key: text for key, text in _NAMED.items() if leaves[key] is not None}
+    name = "fer_resnet-" + "_".join(text.format(_short(leaves[key])) for key, text in named.items())
     for key, _, value in differences(Config(), config):
         if key not in _NAMED and not key.startswith(NOT_DEFINING):
             name += f"_{key.rpartition('.')[2]}{_short(value)}"

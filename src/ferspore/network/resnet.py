@@ -14,15 +14,18 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ferspore.labels import EMOTIONS
 
+KERNEL = {"3x3": 3, "5x5": 5}  # side of each stem's convolution
 SQUEEZE_RATIO = 8  # channels of a block over channels of its squeeze (Hu et al. 2018 use 16)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What defines the net: channels of the first stage (doubled at each next one), residual
-    blocks a stage, and whether each block ends in squeeze-and-excitation."""
+    """What defines the net: its stem (3x3: a convolution and 2x2 max pooling; 5x5: a convolution
+    of stride 2, with no maps at full size), the channels and the residual blocks of each stage,
+    and whether each block ends in squeeze-and-excitation."""
 
-    width: int
+    stem: str
+    channels: tuple[int, ...]
     blocks: tuple[int, ...]
     squeeze_excite: bool
 
@@ -101,13 +104,16 @@ class ResNet(nn.Cell):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        width = architecture.width
         self.normalize = Normalize()
-        self.stem = nn.SequentialCell([conv(1, width, 3), nn.BatchNorm2d(width), nn.ReLU()])
-        self.pool = nn.MaxPool2d(kernel_size=2, stride=2)
-        stages, channels = [], width
-        for index, count in enumerate(architecture.blocks):
-            channels_out = width * 2**index
+        channels, kernel = architecture.channels[0], KERNEL[architecture.stem]
+        pooled = architecture.stem == "3x3"
+        convolution = conv(1, channels, kernel, stride=1 if pooled else 2)
+        self.stem = nn.SequentialCell([convolution, nn.BatchNorm2d(channels), nn.ReLU()])
+        self.pool = nn.MaxPool2d(kernel_size=2, stride=2) if pooled else nn.Identity()
+        stages = []
+        for index, (channels_out, count) in enumerate(
+            zip(architecture.channels, architecture.blocks, strict=True)
+        ):
             stage = []
             for block in range(count):
                 stride = 2 if index > 0 and block == 0 else 1
@@ -121,9 +127,9 @@ class ResNet(nn.Cell):
 
     def features(self, faces):
         """The last stage's maps, (B,C,H,W): what Grad-CAM looks at."""
-        maps = self.stem(self.normalize(faces))  # (B, W, 48, 48)
-        maps = self.pool(maps)  # (B, W, 24, 24)
-        return self.stages(maps)  # (B, W, 24, 24), (B, 2W, 12, 12), (B, 4W, 6, 6), (B, 8W, 3, 3)
+        maps = self.stem(self.normalize(faces))  # 3x3: (B, C0, 48, 48); 5x5: (B, C0, 24, 24)
+        maps = self.pool(maps)  # (B, C0, 24, 24)
+        return self.stages(maps)  # (B, C0, 24, 24), (B, C1, 12, 12), (B, C2, 6, 6), (B, C3, 3, 3)
 
     def classify(self, maps):
         """The last stage's maps (B,C,H,W) -> logits."""
@@ -172,15 +178,22 @@ def architecture_of(shapes: Mapping[str, tuple[int, ...]]) -> Architecture | Non
 
     Only the defining shapes are read here; the caller compares all of them.
     """
-    stem = shapes.get("stem.0.weight")
-    if stem is None or len(stem) != 4:
-        return None
+    kernel = tuple(shapes.get("stem.0.weight", ())[1:])
+    stem = next((name for name, side in KERNEL.items() if kernel == (1, side, side)), None)
     counts: dict[int, set[int]] = {}
-    for name in shapes:
+    channels: dict[int, int] = {}
+    for name, shape in shapes.items():
         if found := re.fullmatch(r"stages\.([0-9]{1,3})\.([0-9]{1,3})\.conv1\.weight", name):
             counts.setdefault(int(found[1]), set()).add(int(found[2]))
+            channels[int(found[1])] = shape[0] if shape else 0
     stages = [counts.get(index, set()) for index in range(len(counts))]
-    if not stages or any(blocks != set(range(len(blocks))) or not blocks for blocks in stages):
+    if stem is None or not stages:
         return None
-    squeeze_excite = "stages.0.0.attention.squeeze.weight" in shapes
-    return Architecture(int(stem[0]), tuple(len(blocks) for blocks in stages), squeeze_excite)
+    if any(blocks != set(range(len(blocks))) or not blocks for blocks in stages):
+        return None
+    return Architecture(
+        stem,
+        tuple(int(channels[index]) for index in range(len(stages))),
+        tuple(len(blocks) for blocks in stages),
+        "stages.0.0.attention.squeeze.weight" in shapes,
+    )

@@ -125,7 +125,7 @@ def schedule_of(config: Config, steps_per_epoch: int) -> Callable[[int], float]:
 
 
 def architecture_in(config: Config) -> Architecture:
-    return Architecture(config.model.width, config.model.blocks, config.model.squeeze_excite)
+    return Architecture(**config.model.architecture())
 
 
 def build_step(

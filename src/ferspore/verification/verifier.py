@@ -170,8 +170,7 @@ def _architecture(subject: Subject) -> Architecture | None:
     """The net that the file should hold: the sidecar's word, else from the shapes."""
     tensors = subject.contents.tensors
     if subject.config and ("stem.0.weight" in tensors or not subject.whole):
-        model = subject.config.model
-        return Architecture(model.width, model.blocks, model.squeeze_excite)
+        return Architecture(**subject.config.model.architecture())
     with suppress(UnsoundError):
         return architecture_in(tensors)
     return None
