@@ -1,5 +1,6 @@
 """Files, what they extend and the command line: who wins, and where each value came from."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,34 @@ def test_a_cycle_is_refused_with_its_chain(tmp_path, files, chain):
     (line,) = faults(tmp_path / "a.yaml")
     assert line.startswith("extends: a cycle, ")
     assert line.endswith(" -> ".join(str(tmp_path / f"{name}.yaml") for name in chain))
+
+
+def test_bases_that_multiply_are_refused(tmp_path):
+    for level in range(20):  # 2**20 paths lead to the last
+        write(tmp_path / f"{level}.yaml", f"extends: [{level + 1}.yaml, {level + 1}.yaml]\n")
+    write(tmp_path / "20.yaml", "seed: 3\n")
+    lines = faults(tmp_path / "0.yaml")
+    assert lines[0].startswith("extends: more than 100 files [") and len(lines) < 100
+
+
+def test_what_is_no_small_regular_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    write(tmp_path / "large.yaml", "#" * (1 << 20) + "\n")
+    for name, told in {
+        "pipe.yaml": "not a regular file, expected a YAML file",
+        "large.yaml": "1,048,577 bytes, expected at most 1,048,576",
+    }.items():
+        (line,) = faults(tmp_path / name)
+        assert line == f"{tmp_path / name}: {told}"
+    (line,) = faults(write(tmp_path / "x.yaml", 'extends: "a\\0b"\n'))
+    assert line.startswith("extends: received ") and "expected the name of a file" in line
+
+
+def test_aliases_that_multiply_are_refused(tmp_path):
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    (line,) = faults(write(tmp_path / "x.yaml", "\n".join(lines)))
+    assert "more than 100,000 values" in line
 
 
 def test_a_base_that_two_files_share_is_no_cycle(tmp_path):

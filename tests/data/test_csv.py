@@ -8,6 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from ferspore.data import csv
+from ferspore.data.csv import DataError, load_csv
 from ferspore.data.faces import Faces
 from tests.data.csv_files import (
     ALL,
@@ -171,6 +173,48 @@ def test_damaged_archives(tmp_path):
     }.items():
         message = error_of(write(tmp_path / name, content))
         assert "cannot be unpacked" in message, name
+
+
+def test_no_damage_to_an_archive_is_a_traceback(tmp_path):
+    rng = np.random.default_rng(1)
+    archives = []
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(tmp_path / "good.zip", "w", method) as archive:
+            archive.writestr("faces.csv", official(ROWS[:2]))
+        archives.append(np.frombuffer((tmp_path / "good.zip").read_bytes(), np.uint8))
+    archives.append(np.frombuffer(gzip.compress(official(ROWS[:2]).encode()), np.uint8))
+    refused = 0
+    for number in range(400):
+        content = archives[number % 4].copy()
+        content[rng.integers(0, len(content), 2)] = rng.integers(0, 256, 2)
+        path = write(tmp_path / f"{number}.zip", content.tobytes())
+        try:
+            load_csv(path, (), cache=False, report=lambda line: None)
+        except DataError as error:
+            assert str(error).isprintable()
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".zip"])
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(csv, "FREE_GROWTH", 1 << 16)
+    text = (HEADER + "\n" + "0" * (1 << 20)).encode()
+    path = tmp_path / f"bomb{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("faces.csv", text)
+    else:
+        write(path, gzip.compress(text))
+    size = path.stat().st_size
+    assert f"{path}: {size:,} bytes that unpack to more than {1 << 16:,}" in error_of(path)
+
+
+def test_too_large_a_file_or_header_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path / "wide.csv", "a," * 2_000_000 + "\n")
+    assert error_of(path).startswith(f"{path}: line 1: received 2,000,001 columns")
+    monkeypatch.setattr(csv, "MAX_BYTES", 1000)
+    assert "4,000,001 bytes, expected a FER2013 file" in error_of(path)
 
 
 @pytest.mark.parametrize("names", [["a.csv", "b.csv"], ["faces.txt"], []])

@@ -170,7 +170,7 @@ def test_noise_in_an_image_is_named_or_read(tmp_path):
 
 def test_other_files_are_named(tmp_path):
     (tmp_path / "notes.jpg").write_text("no image")
-    with pytest.raises(ImageError, match=r"notes\.jpg: not an image that Pillow can read"):
+    with pytest.raises(ImageError, match=r"notes\.jpg: not an image, expected one of BMP"):
         read_picture(tmp_path / "notes.jpg")
     with pytest.raises(ImageError, match=r"none\.jpg: no such file"):
         read_picture(tmp_path / "none.jpg")
@@ -184,16 +184,33 @@ def test_a_decompression_bomb_is_refused_in_one_line(tmp_path):
         check = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1000)
     path = tmp_path / "bomb.png"
     start = b"\x89PNG\r\n\x1a\n"
-    path.write_bytes(start + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
-    with pytest.raises(
-        ImageError, match=r"bomb\.png: too large an image: .*900000000 pixels"
-    ) as it:
-        read_picture(path)
-    assert "\n" not in str(it.value)
+    for side, told in (
+        (30_000, r".*900000000 pixels"),
+        (8_000, r"8000 x 8000 pixels, expected at"),
+    ):
+        header = struct.pack(">IIBBBBB", side, side, 16, 0, 0, 0, 0)
+        parts = [chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
+        path.write_bytes(start + b"".join(parts))
+        with pytest.raises(ImageError, match=rf"bomb\.png: too large an image: {told}") as it:
+            read_picture(path)
+        assert "\n" not in str(it.value)
+
+
+def test_postscript_is_not_executed(tmp_path):
+    # Pillow would run it with Ghostscript: this one writes a file, and then never ends.
+    made = tmp_path / "made"
+    (tmp_path / "x.jpg").write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+        f"({made}) (w) file closefile\n{{}} loop\n"
+    )
+    with pytest.raises(ImageError, match=r"x\.jpg: not an image, expected one of BMP"):
+        read_picture(tmp_path / "x.jpg")
+    assert not made.exists()
+    (tmp_path / "x.eps").write_bytes((tmp_path / "x.jpg").read_bytes())
+    assert [path.name for path in image_files(tmp_path)] == ["x.jpg"]
 
 
 def test_a_folder_gives_its_images_by_name(tmp_path):

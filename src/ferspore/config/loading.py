@@ -38,6 +38,7 @@ class LoadedConfig:
     origins: dict[str, str]
 
 
+MAX_FILES, MAX_FILE_BYTES = 100, 1 << 20  # of a configuration and what it extends
 DEFAULT, RUN = "default", "the run"  # origins beside a file's path and a flag
 Leaves = dict[KeyPath, tuple[Any, str]]  # key path -> (value, origin)
 # Two ways to say one thing: the one that is given last takes the other's place.
@@ -56,7 +57,7 @@ def load_config(path: Path | str | None, overrides: Sequence[Override] = ()) -> 
         ConfigError: with every fault of every file and of the overrides.
     """
     faults: list[str] = []
-    leaves: Leaves = {} if path is None else _file_leaves(Path(path), (), faults)
+    leaves: Leaves = {} if path is None else _file_leaves(Path(path), (), [], faults)
     for override in overrides:
         given = _leaves(plain(override.value), override.source, tuple(override.key.split(".")))
         _merge(leaves, given)
@@ -163,20 +164,24 @@ def stage_view(given: LoadedConfig, stage_name: str, first: str) -> LoadedConfig
     return LoadedConfig(config, {k: o for k, o in own.items() if not k.startswith("stages")})
 
 
-def _file_leaves(path: Path, chain: tuple[Path, ...], faults: list[str]) -> Leaves:
-    """The leaves of a file over those of its bases; `chain` is the files that led to it."""
+def _file_leaves(
+    path: Path, chain: tuple[Path, ...], read: list[Path], faults: list[str]
+) -> Leaves:
+    """The leaves of a file over those of its bases; `chain` is the files that led to it, `read`
+    collects all that were read, a base that two files share each time."""
     by = f" [extended by {chain[-1]}]" if chain else ""
     try:
         if any(path.samefile(previous) for previous in chain):
             faults.append(f"extends: a cycle, {' -> '.join(map(str, (*chain, path)))}")
             return {}
-        tree = parse_yaml(path.read_bytes(), str(path))
+        tree = parse_yaml(_content(path), str(path))
     except OSError as error:
         faults.append(f"{path}: {error.strerror}, expected a YAML file{by}")
         return {}
     except ConfigError as error:
         faults.append(f"{error}{by}")
         return {}
+    read.append(path)
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         faults.append(f"{path}: received {shown(tree)}, expected a mapping of keys{by}")
@@ -184,13 +189,30 @@ def _file_leaves(path: Path, chain: tuple[Path, ...], faults: list[str]) -> Leav
     leaves: Leaves = {}
     bases = tree.pop("extends", [])
     for base in bases if isinstance(bases, list) else [bases]:
-        if isinstance(base, str):
-            _merge(leaves, _file_leaves(path.parent / base, (*chain, path), faults))
+        if len(read) > MAX_FILES:
+            faults.append(f"extends: more than {MAX_FILES} files [{path}]")
+            break
+        if isinstance(base, str) and base.isprintable():
+            _merge(leaves, _file_leaves(path.parent / base, (*chain, path), read, faults))
         else:
             expected = "the name of a file, or a list of names"
             faults.append(f"extends: received {shown(base)}, expected {expected} [{path}]")
     _merge(leaves, _leaves(tree, str(path)))
     return leaves
+
+
+def _content(path: Path) -> bytes:
+    """
+    Raises:
+        OSError: it cannot be read.
+        ConfigError: it is no regular file (a device or pipe may never end), or too large.
+    """
+    size = path.stat().st_size
+    if not (path.is_file() or path.is_dir()):
+        raise ConfigError(f"{path}: not a regular file, expected a YAML file")
+    if size > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: {size:,} bytes, expected at most {MAX_FILE_BYTES:,}")
+    return path.read_bytes()
 
 
 def _leaves(value: Any, origin: str, path: KeyPath = ()) -> Leaves:

@@ -98,13 +98,13 @@ class Model(_Frozen):
 class Training(_Frozen):
     """Length, optimizer and regularisation. 0 switches mixup_alpha, ema_decay and patience off."""
 
-    epochs: Positive = 40
+    epochs: Annotated[Int, Field(ge=1, le=10_000)] = 40  # the schedule of all steps is in memory
     batch_size: Annotated[Int, Field(ge=2)] = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[Float, Field(gt=0)] = 0.1
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 5e-4
-    warmup_epochs: NonNegative = 2.0
+    warmup_epochs: Annotated[Float, Field(ge=0, le=10_000)] = 2.0
     label_smoothing: Fraction = 0.1
     mixup_alpha: NonNegative = 0.0
     ema_decay: Fraction = 0.999
@@ -133,8 +133,8 @@ class Augment(_Frozen):
 class Checkpoint(_Frozen):
     """Rolling snapshots: how many are kept, steps between them (0: at the ends of epochs only)."""
 
-    keep_checkpoint_max: Positive = 5
-    save_checkpoint_steps: Count = 0
+    keep_checkpoint_max: Annotated[Int, Field(ge=1, le=1_000_000)] = 5
+    save_checkpoint_steps: Annotated[Int, Field(ge=0, le=1_000_000_000)] = 0
 
 
 class Logging(_Frozen):

@@ -1,7 +1,8 @@
 """YAML text <-> plain values."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -42,6 +43,9 @@ def config_yaml(config: Config) -> str:
     )
 
 
+MAX_VALUES = 100_000  # aliases let a file of a kilobyte hold more than any memory
+
+
 def parse_yaml(text: str | bytes, origin: str) -> Any:
     """The plain value of a YAML text. Raises ConfigError in one line, with line and column."""
     try:
@@ -58,9 +62,20 @@ def parse_yaml(text: str | bytes, origin: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A copy with keys as text and tuples as lists; RecursionError if it contains itself."""
+    """A copy with keys as text and tuples as lists.
+
+    Raises:
+        RecursionError: it contains itself.
+        ValueError: it has more than ``MAX_VALUES`` values, repeated ones counted each time.
+    """
+    return _plain(value, itertools.count())
+
+
+def _plain(value: Any, counter: Iterator[int]) -> Any:
+    if next(counter) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values")
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, counter) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [_plain(item, counter) for item in value]
     return value

@@ -12,7 +12,6 @@ import io
 import os
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +22,11 @@ from ferspore.files import file_sha256
 from ferspore.labels import SPLITS
 
 COLUMNS = ("emotion", "pixels", "Usage")
+# Bounds before anything is unpacked: the whole of FER2013 has 0.3 GB and packs to a third.
+MAX_BYTES = 1 << 30
+MAX_GROWTH, FREE_GROWTH = 50, 1 << 26  # unpacked over packed; a file may always grow to 64 MiB
+MAX_COLUMNS = 100
+EXPECTED_SIZE = ", expected a FER2013 file (0.3 GB)"
 
 
 class DataError(ValueError):
@@ -138,6 +142,8 @@ def _to_cache(path: Path, digest: str, parsed: Parsed, report: Callable[[str], N
 def _parse_file(path: Path) -> tuple[str, Parsed]:
     """The sha256 of the bytes that were parsed, and what they hold."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: {path.stat().st_size:,} bytes{EXPECTED_SIZE}")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
@@ -163,7 +169,8 @@ def _unpack(path: Path, data: bytes) -> bytes:
     suffix = path.suffix.lower()
     try:
         if data.startswith(b"\x1f\x8b") or suffix == ".gz":
-            return gzip.decompress(data)
+            with gzip.open(io.BytesIO(data)) as stream:
+                return _read_bounded(path, stream.read, len(data))
         if not (data.startswith(b"PK\x03\x04") or suffix == ".zip"):
             return data
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -173,18 +180,35 @@ def _unpack(path: Path, data: bytes) -> bytes:
                 if name.lower().endswith(".csv") and not name.startswith("__MACOSX/")
             ]
             if len(names) == 1:
-                return archive.read(names[0])
-    except (EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        # RuntimeError: the archive has a password, or a method that zipfile does not know.
+                with archive.open(names[0]) as stream:
+                    return _read_bounded(path, stream.read, len(data))
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive makes the decoders raise almost anything
         raise DataError(f"{path}: cannot be unpacked, it seems damaged ({error})") from error
-    found = ", ".join(names[:5]) or "none"
+    found = ", ".join(map(ascii, names[:5])) or "none"
     raise DataError(f"{path}: expected exactly one .csv inside, found {len(names)}: {found}")
+
+
+def _read_bounded(path: Path, read: Callable[[int], bytes], packed: int) -> bytes:
+    """All that a compressed stream holds, if that is no more than a FER2013 file could hold."""
+    limit = min(MAX_BYTES, max(FREE_GROWTH, MAX_GROWTH * packed))
+    text = read(limit + 1)
+    if len(text) > limit:
+        raise DataError(
+            f"{path}: {packed:,} bytes that unpack to more than {limit:,}{EXPECTED_SIZE}"
+        )
+    return text
 
 
 def _find_columns(path: Path, line: int, header: list[str] | str) -> tuple[int, ...]:
     """The positions of emotion, pixels and Usage in a row."""
     if isinstance(header, str):
         raise DataError(f"{path}: line {line}: header with {header}")
+    if len(header) > MAX_COLUMNS:
+        raise DataError(
+            f"{path}: line {line}: received {len(header):,} columns, expected {','.join(COLUMNS)}"
+        )
     names = [name.strip() for name in header]
     wrong = [f"no column {name}" for name in COLUMNS if name not in names]
     wrong += [f"column {name} twice" for name in COLUMNS if names.count(name) > 1]

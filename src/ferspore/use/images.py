@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+# Not all that Pillow reads: it hands PostScript, whatever the file is called, to Ghostscript.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MAX_PIXELS = 50_000_000  # a file of a kilobyte can declare any size
+
 
 class ImageError(OSError):
     """A file is not a usable image; the message names it. An OSError, as Pillow's errors are."""
@@ -24,7 +28,7 @@ def image_files(path: Path) -> list[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    suffixes = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    suffixes = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
     found = [
         path
         for path in sorted(folder.iterdir())
@@ -42,21 +46,34 @@ def read_picture(path: Path) -> Image.Image:
     other deep values are stretched from their lowest to their highest.
 
     Raises:
-        ImageError: the file is missing, not an image, damaged, or has more pixels than Pillow
-            allows.
+        ImageError: the file is missing, of none of ``FORMATS``, damaged, or has more than
+            ``MAX_PIXELS`` pixels.
     """
     if not path.is_file():
         raise ImageError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}")
     try:
         # Pillow warns about images that it can read; those that it cannot read raise.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            _refuse_too_large(path, image.size)
             return _to_rgb(ImageOps.exif_transpose(image))
     except Image.UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image that Pillow can read") from None
+        expected = ", ".join(FORMATS)
+        raise ImageError(f"{path}: not an image, expected one of {expected}") from None
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too large an image: {error}") from None
     except Exception as error:  # damaged data makes Pillow's decoders raise almost anything
         raise ImageError(f"{path}: the image cannot be decoded: {error}") from None
+
+
+def _refuse_too_large(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: too large an image: {width} x {height} pixels, expected at most "
+            f"{MAX_PIXELS:,} pixels"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -70,11 +87,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
+    values = np.array(image, np.float32)
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
         raise ValueError("it has values that are not finite")
     if image.mode != "F" and low >= 0 and high <= 0xFFFF:
         low, high = 0.0, float(0xFFFF)
-    scaled = (values - low) * (255 / max(high - low, np.finfo(float).tiny))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    values -= low
+    values *= 255 / max(high - low, np.finfo(np.float32).tiny)
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
