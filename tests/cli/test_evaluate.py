@@ -31,7 +31,7 @@ def test_scores_are_printed_and_written(trained, tmp_path):
     assert content == {**to_dict(scores), "without_twins": alone}
     first = f"PrivateTest: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, 7 faces"
     assert f"{first} (each face averaged with its mirror image)" in done.stdout.splitlines()
-    assert f"accuracy {scores.accuracy:.4f}, {format_interval(scores)}\n" in done.stdout
+    assert f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}\n" in done.stdout
     assert f"without twins: accuracy {scores.accuracy:.4f}" in done.stdout
 
 

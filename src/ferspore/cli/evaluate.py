@@ -45,7 +45,7 @@ def work(arguments: argparse.Namespace) -> None:
     how = " (each face averaged with its mirror image)" if arguments.tta else ""
     print(f"{usage}: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, ", end="")
     print(f"{scores.count:,} faces{how}")
-    print(f"accuracy {scores.accuracy:.4f}, {format_interval(scores)}")
+    print(f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}")
     if apart:
         print(without_twins.format_without_twins(apart))
     print(f"\n{format_per_class(scores)}")

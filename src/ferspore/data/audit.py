@@ -12,7 +12,7 @@ from ferspore.data.faces import Faces
 from ferspore.data.twins import Pairs, constant, near_pairs
 from ferspore.labels import EMOTIONS
 
-KEPT = 10_000  # near twins that are kept of each two splits: a file of copies has millions
+KEPT = 10_000  # near twins kept for each pair of splits: a file of copies has millions
 
 
 class Place(NamedTuple):
@@ -32,8 +32,10 @@ class NearPair(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many faces of ``split`` have a twin in ``other``, or another face as twin if it is one
-    split. ``near`` includes ``identical``; ``..._conflicting``: a twin there has another label."""
+    """How many of the ``faces`` of ``split`` have a twin in ``other``, which may be the same split.
+
+    near: includes ``identical``. ..._conflicting: at least one such twin has another label.
+    """
 
     split: str
     other: str
@@ -65,7 +67,7 @@ class Audit:
 
 
 def audit(splits: Mapping[str, Faces]) -> Audit:
-    """Compare every face, uint8 (48,48), with every other one in a few seconds for 30,000."""
+    """Compare every face, uint8 (48,48), with every other one: 5 to 8 CPU seconds for 32,000."""
     groups = _groups(splits)
     twins = _Marks(splits)
     for group in groups:

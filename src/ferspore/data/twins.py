@@ -1,9 +1,8 @@
 """Twins: faces that occur more than once, pixel for pixel or nearly so. numpy only.
 
 Near twins are faces whose maps have a cosine of at least NEAR, one of them mirrored or not. The map
-of a face is its means over 3x3 pixels, 16x16 of them, less their own mean: neither a small shift
-nor brightness or contrast matters to it. A constant image has no direction, hence no near twins
-but those that are identical.
+of a face is its means over 3x3 pixels, 16x16 of them, less their own mean, so brightness and
+contrast do not matter. A constant image has no cosine: only identical images are its twins.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 NEAR = 0.95
 BLOCK = 1024  # faces a side of a block: its products take 4 MB
 DIRECTIONS = 32  # of 256; more of them screen better and take longer
-ROUNDING = 1e-3  # more than float32 can take off the bound of `_screens`
+ROUNDING = 1e-3  # more than float32 arithmetic can take off the bound of `_screens`
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +94,8 @@ def _mirrored(maps: np.ndarray) -> np.ndarray:
 def _screens(maps: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """float32 (N, DIRECTIONS + 1): coordinates along the basis, then the length of what is left.
 
-    By Cauchy and Schwarz the product of two such rows is at least that of their maps, at an eighth
-    of the price: it rules out nearly all pairs.
+    By the Cauchy-Schwarz inequality the product of two such rows is at least that of their maps. It
+    costs an eighth and rules out nearly all pairs.
     """
     inside = maps @ basis
     rest = (maps**2).sum(axis=1) - (inside**2).sum(axis=1)
