@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
+from ferspore.cli import evaluate
 from ferspore.data.csv import load_csv
 from ferspore.evaluation.evaluator import load_evaluator
-from ferspore.evaluation.scores import to_dict
+from ferspore.evaluation.scores import format_interval, to_dict
 from tests import runs
+from tests.cli.calls import work
 
 
 def call(trained, *more, cwd):
@@ -22,9 +26,27 @@ def test_scores_are_printed_and_written(trained, tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     scores = evaluator.score(faces, tta=True)
-    assert json.loads((tmp_path / "out.json").read_text()) == to_dict(scores)
+    content = json.loads((tmp_path / "out.json").read_text())
+    alone = {"identical": 0, "near": 0, "scores": to_dict(scores)}  # drawn faces have no twins
+    assert content == {**to_dict(scores), "without_twins": alone}
     first = f"PrivateTest: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, 7 faces"
     assert f"{first} (each face averaged with its mirror image)" in done.stdout.splitlines()
+    assert f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}\n" in done.stdout
+    assert f"without twins: accuracy {scores.accuracy:.4f}" in done.stdout
+
+
+@pytest.mark.parametrize(("usage", "lines"), [("Training", 71), ("PublicTest", 3)])
+def test_nothing_is_left_out_of_training_or_where_there_is_no_training(
+    trained, tmp_path, capsys, usage, lines
+):
+    rows = (trained / "data.csv").read_text().splitlines()
+    kept = [rows[0], *(row for row in rows if row.endswith(usage))][:lines]
+    (tmp_path / "data.csv").write_text("\n".join(kept))
+    ckpt, out = trained / "run" / "best_model.ckpt", tmp_path / "out.json"
+    work(evaluate, "--csv", tmp_path / "data.csv", "--ckpt", ckpt, "--usage", usage, "--json", out)
+    content = json.loads(out.read_text())
+    assert content["without_twins"] is None and content["count"] == lines - 1
+    assert "without twins" not in capsys.readouterr().out
 
 
 def test_scores_that_cannot_be_written_are_told_in_one_line(trained, tmp_path):

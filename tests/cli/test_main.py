@@ -88,6 +88,7 @@ SCRIPTS = {
     "tools/predict.py": "predict",
     "tools/report.py": "report",
     "tools/compare_checkpoints.py": "compare",
+    "tools/audit_data.py": "audit",
     "tools/sweep.py": "sweep",
     "tools/list_runs.py": "list",
 }

@@ -10,6 +10,7 @@ def test_a_sweep_of_one_run(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "grid" / "sweep.json").exists()
     assert "mean best accuracy" in done.stdout
+    assert "accuracy on PublicTest, which also selected each run's best epoch\n" in done.stdout
 
 
 def test_a_setting_that_does_not_exist_is_misuse(tmp_path):

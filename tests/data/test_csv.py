@@ -227,6 +227,16 @@ def test_zip_without_exactly_one_csv(tmp_path, names):
     assert f"expected exactly one .csv inside, found {count}" in error_of(path)
 
 
+@pytest.mark.parametrize("optional", [("PrivateTest", "Training"), ("PublicTest",)])
+def test_an_optional_split_need_not_be_there(tmp_path, optional):
+    rows = [row for row in ROWS if row[2] != "PrivateTest"]
+    path = write(tmp_path / "faces.csv", official(rows))
+    there = ["PublicTest", *(split for split in optional if split == "Training")]
+    for _ in range(2):  # from the file, then from the cache
+        check(quiet(path, ("PublicTest",), optional=optional)[0], rows, there)
+    assert "unknown split 'Test'" in error_of(path, optional=("Test",))
+
+
 def test_missing_split_lists_what_is_there(tmp_path):
     rows = [row for row in ROWS if row[2] != "PrivateTest"]
     path = write(tmp_path / "faces.csv", official(rows))

@@ -3,16 +3,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
 from ferspore.evaluation.scores import (
     defined_ratios,
     format_confusion,
+    format_interval,
     format_per_class,
     macro_average,
     score,
     softmax,
     to_dict,
+    wilson_interval,
 )
 from ferspore.labels import EMOTIONS
 
@@ -150,10 +153,25 @@ def test_a_ratio_without_cases_is_not_defined():
     assert defined["sad"] == {"precision": None, "recall": None, "f1": None}
 
 
+@pytest.mark.parametrize("count", [1, 7, 3589])
+@pytest.mark.parametrize("fraction", [0, 0.3, 0.65, 1])
+def test_wilson_interval_equals_scipy(fraction, count):
+    right = round(fraction * count)
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(right, count) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_the_interval_is_that_of_the_accuracy():
+    scores = score(*four_faces())  # 2 of 4
+    assert scores.accuracy_interval == wilson_interval(2, 4)
+    assert format_interval(scores) == "95% interval 0.1500 to 0.8500"
+
+
 def test_to_dict_survives_strict_json():
     scores = score(*four_faces())
     fields = to_dict(scores)
-    assert list(fields) == ["accuracy", "loss", "count", "per_class", "confusion"]
+    names = ["accuracy", "loss", "count", "per_class", "confusion", "accuracy_interval"]
+    assert list(fields) == names
     again = json.loads(json.dumps(fields, allow_nan=False))
     assert again == fields
     assert again["loss"] == scores.loss

@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 CSV_HELP = "the FER2013 CSV; practice: the embedded practice faces"
+SKIP_HELP = "drop bad rows of the CSV and count them"
 
 
 class ToolError(ValueError):
@@ -51,9 +52,7 @@ def add_ckpt_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_face_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--skip_bad_rows", action="store_true", help="drop bad rows of the CSV and count them"
-    )
+    parser.add_argument("--skip_bad_rows", action="store_true", help=SKIP_HELP)
     add_device_argument(parser)
 
 
@@ -180,10 +179,18 @@ def load_network(ckpt: str, device_target: str | None) -> "Evaluator":
 
 def load_faces(csv: str, usage: str, *, skip_bad_rows: bool) -> "Faces":
     """One split of a FER2013 CSV, or of "practice". Raises DataError, see ``load_csv``."""
+    return load_splits(csv, (usage,), skip_bad_rows=skip_bad_rows)[usage]
+
+
+def load_splits(
+    csv: str, usages: Sequence[str], *, optional: Sequence[str] = (), skip_bad_rows: bool
+) -> "dict[str, Faces]":
+    """Splits of a FER2013 CSV, or of "practice". Raises DataError, see ``load_csv``."""
     from ferspore.data.csv import load_csv
     from ferspore.data.practice import csv_path
 
-    return load_csv(csv_path(csv), (usage,), skip_bad_rows=skip_bad_rows).splits[usage]
+    path = csv_path(csv)
+    return load_csv(path, usages, optional=optional, skip_bad_rows=skip_bad_rows).splits
 
 
 def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Judged":

@@ -21,16 +21,33 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.evaluation.scores import format_confusion, format_per_class, to_dict
+    from ferspore.evaluation import without_twins
+    from ferspore.evaluation.scores import (
+        format_confusion,
+        format_interval,
+        format_per_class,
+        score,
+        to_dict,
+    )
 
+    usage = arguments.usage
     evaluator = common.load_network(arguments.ckpt, arguments.device_target)
-    faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
-    scores = evaluator.score(faces, tta=arguments.tta)
+    splits = common.load_splits(
+        arguments.csv, (usage,), optional=("Training",), skip_bad_rows=arguments.skip_bad_rows
+    )
+    logits = evaluator.logits(splits[usage].images, tta=arguments.tta)
+    scores, apart = score(logits, splits[usage].labels), None
+    if usage != "Training" and "Training" in splits:
+        apart = without_twins.score_without_twins(logits, splits[usage], splits["Training"])
     if arguments.json:
-        common.write_json(arguments.json, to_dict(scores))
+        told = apart and without_twins.without_twins_dict(apart)
+        common.write_json(arguments.json, {**to_dict(scores), "without_twins": told})
     how = " (each face averaged with its mirror image)" if arguments.tta else ""
-    print(f"{arguments.usage}: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, ", end="")
-    print(f"{scores.count:,} faces{how}\n")
-    print(format_per_class(scores))
+    print(f"{usage}: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, ", end="")
+    print(f"{scores.count:,} faces{how}")
+    print(f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}")
+    if apart:
+        print(without_twins.format_without_twins(apart))
+    print(f"\n{format_per_class(scores)}")
     print("\nconfusion (rows: true, columns: predicted)")
     print(format_confusion(scores.confusion))

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "find faces in images and name their emotions",
     "report": "write an HTML page about a run",
     "compare": "compare checkpoints",
+    "audit": "find twins, conflicting labels and constant images in the data",
     "sweep": "train a grid of settings",
     "list": "list runs and how far each has got",
 }

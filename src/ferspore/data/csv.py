@@ -37,11 +37,12 @@ def load_csv(
     path: str | os.PathLike[str],
     usages: Sequence[str],
     *,
+    optional: Sequence[str] = (),
     skip_bad_rows: bool = False,
     cache: bool = True,
     report: Callable[[str], None] = print,
 ) -> FaceTable:
-    """The faces of the splits `usages` from a FER2013 file.
+    """The faces of the splits `usages` from a FER2013 file, and of those `optional` ones it has.
 
     path: a .csv, a .csv.gz or a .zip with one .csv inside; text in UTF-8.
     usages: names from `SPLITS`. Rows of the other splits are checked too.
@@ -53,10 +54,11 @@ def load_csv(
     are named by line, the header being line 1) or lacks a split of `usages`.
     """
     started = time.perf_counter()
-    _check_usages(usages)
+    wanted = (*usages, *optional)
+    _check_usages(wanted)
     path = Path(path).expanduser()
     digest = _hash_file(path)
-    parsed = _from_cache(path, digest, usages, report) if cache else None
+    parsed = _from_cache(path, digest, wanted, report) if cache else None
     origin = "from the cache"
     if parsed is None:
         digest, parsed = _parse_file(path)
@@ -73,7 +75,7 @@ def load_csv(
         line, fault = parsed.first_bad[0]
         dropped = f"{count_of(parsed.bad, 'bad row')} dropped"
         report(f"{path.name}: {dropped}, the first at line {line}: {fault}")
-    splits = {usage: parsed.splits[usage] for usage in usages}
+    splits = {usage: parsed.splits[usage] for usage in wanted if usage in parsed.splits}
     return FaceTable(path, digest, parsed.counts, parsed.bad, splits)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from ferspore.labels import EMOTIONS
 from ferspore.tables import accuracy_text, aligned
 
+Z95 = 1.959963984540054  # 97.5 % of a normal distribution lie below it
+
 
 @dataclass(frozen=True, eq=False)  # two arrays have no single truth of being equal
 class Scores:
@@ -19,6 +21,11 @@ class Scores:
     count: int
     per_class: dict[str, dict[str, float]]  # emotion -> precision, recall, f1, support
     confusion: np.ndarray  # int64 (7, 7), rows true, columns predicted
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy, see ``wilson_interval``."""
+        return wilson_interval(int(np.trace(self.confusion)), self.count)
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
@@ -42,6 +49,17 @@ def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
         per_class=_per_class(confusion, np.bincount(labels, minlength=classes)),
         confusion=confusion.astype(np.int64, copy=False),
     )
+
+
+def wilson_interval(right: int, count: int) -> tuple[float, float]:
+    """The 95 % score interval of a fraction: ``right`` of ``count``, one or more.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
+    of the American Statistical Association 22 (1927), 209-212.
+    """
+    centre = (right + Z95**2 / 2) / (count + Z95**2)
+    half = Z95 / (count + Z95**2) * math.sqrt(right * (count - right) / count + Z95**2 / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -76,7 +94,13 @@ def defined_ratios(scores: Scores) -> dict[str, dict[str, float | None]]:
 def to_dict(scores: Scores) -> dict:
     """The fields as JSON takes them: nested lists, and None for a loss that is not finite."""
     loss = scores.loss if math.isfinite(scores.loss) else None
-    return {**asdict(scores), "loss": loss, "confusion": scores.confusion.tolist()}
+    changed = {"loss": loss, "confusion": scores.confusion.tolist()}
+    return {**asdict(scores), **changed, "accuracy_interval": list(scores.accuracy_interval)}
+
+
+def format_interval(scores: Scores) -> str:
+    """The 95 % interval of the accuracy."""
+    return "95% interval {:.4f} to {:.4f}".format(*scores.accuracy_interval)
 
 
 def format_confusion(confusion: np.ndarray, labels: Sequence[str] = EMOTIONS) -> str:

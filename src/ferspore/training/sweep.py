@@ -108,7 +108,8 @@ def run_all(root: Path, runs: Sequence[Run], trainer: Sequence[str], again: str,
                 break
             outcomes[i] = _settle(run, f"[{i + 1}/{len(runs)}]", trainer, interruption, say)
             write_file(root / SWEEP, (json.dumps(to_dict(outcomes), indent=1) + "\n").encode())
-    say(f"\n{format_spreads(spreads(outcomes))}")
+    say(f"\naccuracy on {runs[0].config.data.val_usage}, which also selected each run's best epoch")
+    say(format_spreads(spreads(outcomes)))
     for outcome in outcomes:
         if outcome.state == "failed":
             say(f"failed with exit code {outcome.exit_code}: {outcome.run.folder}")
