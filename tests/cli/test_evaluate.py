@@ -21,10 +21,12 @@ def test_scores_are_printed_and_written(trained, tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    scores = evaluator.score(faces, tta=True)
-    assert json.loads((tmp_path / "out.json").read_text()) == to_dict(scores)
-    first = f"PrivateTest: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, 7 faces"
-    assert f"{first} (each face averaged with its mirror image)" in done.stdout.splitlines()
+    scores = evaluator.score(faces, tta="flip")
+    views = "2 views: the face and its mirror image"
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written == {"views": views, **to_dict(scores)}
+    first = f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, 7 faces"
+    assert f"PrivateTest ({views}): {first}" in done.stdout.splitlines()
 
 
 def test_scores_that_cannot_be_written_are_told_in_one_line(trained, tmp_path):
