@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BATCH, begin, prepare, spread, write_record
+from common import BATCH, begin, configured, prepare, spread, write_record
 
 from ferspore.run.folder import checked, read_folder
 from ferspore.run.names import BEST
@@ -31,7 +31,9 @@ TARGET = 0.01  # of an epoch's time
 def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds by what was done, n times each, and the bytes of each file."""
     progress = long_progress()
-    setup, writer, recorder, snapshots = begin(folder, progress, epochs=EPOCHS + n + 1)
+    setup, writer, recorder, snapshots = begin(
+        folder, progress, configured(training__epochs=EPOCHS + n + 1)
+    )
     seconds = train(setup, writer, recorder, snapshots)
     seconds["best model"] = [timed(lambda: save_best(setup.step, writer)) for _ in range(n)]
     seconds["resume"] = [timed(lambda: resume(folder, setup.step)) for _ in range(n)]

@@ -3,7 +3,8 @@
 import json
 import os
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ferspore import runtime
 from ferspore.config.loading import Override, load_config
+from ferspore.config.schema import Config
 from ferspore.data.faces import Faces, FaceTable
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.run.progress import Progress
@@ -19,6 +21,7 @@ from ferspore.run.sidecar import versions
 from ferspore.run.writer import RunWriter
 
 BATCH = 128
+SETTLE_SECONDS = 1.0  # the pipeline fills its queue, so that what comes next runs alone
 
 
 def prepare() -> None:
@@ -28,20 +31,24 @@ def prepare() -> None:
     runtime.select_device("CPU")
 
 
-def begin(folder: Path, progress: Progress, *, epochs: int, **values: Any):
-    """(Setup, RunWriter, StepRecorder, Snapshots) of a run in ``folder`` of random faces.
+def configured(path: str | None = None, **values: Any) -> Config:
+    """The configuration of a file, or the default one in batches of BATCH, for random faces.
 
-    It has the default configuration but for ``values``, which have '__' for the dot of a key.
+    ``values`` have '__' for the dot of a key.
     """
+    values |= {"data__csv": "random.csv"} | ({} if path else {"training__batch_size": BATCH})
+    given = [Override(key.replace("__", "."), value, "here") for key, value in values.items()]
+    return load_config(path, given).config
+
+
+def begin(folder: Path, progress: Progress, config: Config):
+    """(Setup, RunWriter, StepRecorder, Snapshots) of a run in ``folder`` of random faces."""
     from ferspore.training.recorder import StepRecorder
     from ferspore.training.setup import Setup, build_batches, build_step, facts_of, schedule_of
     from ferspore.training.snapshots import Snapshots
 
-    values |= {"training__batch_size": BATCH, "training__epochs": epochs, "data__csv": "random.csv"}
-    given = [Override(key.replace("__", "."), value, "here") for key, value in values.items()]
-    config = load_config(None, given).config
     steps = progress.steps_per_epoch
-    table = random_faces(BATCH * steps)
+    table = random_faces(config.training.batch_size * steps)
     rate = schedule_of(config, steps)
     step = build_step(config, table, rate, steps)
     setup = Setup(config, "CPU", table, build_batches(config, table), rate, step)
@@ -54,6 +61,37 @@ def begin(folder: Path, progress: Progress, *, epochs: int, **values: Any):
     )
     recorder = StepRecorder(progress, signalled=lambda: False)
     return setup, writer, recorder, Snapshots(recorder, writer, every=0)
+
+
+def train_stretches(
+    setup, recorder, snapshots, *, before: Callable[[], object], after: Callable[[float], object]
+) -> None:
+    """Train all epochs in the real loop; ``after`` gets the seconds from the end of ``before`` to
+    the end of the epoch's last step."""
+    from mindspore.train import LambdaCallback
+
+    from ferspore.training.progress_bar import ProgressBar
+    from ferspore.training.run import train_epochs
+
+    training, progress = setup.config.training, recorder.progress
+    clock: dict[str, float] = {}
+
+    def begin_of_epoch(_):
+        before()
+        clock["begin"] = time.perf_counter()
+
+    def end_of_step(_):
+        clock["end"] = time.perf_counter()
+
+    timer = LambdaCallback(
+        on_train_epoch_begin=begin_of_epoch,
+        on_train_step_end=end_of_step,
+        on_train_epoch_end=lambda _: after(clock["end"] - clock["begin"]),
+    )
+    bar = ProgressBar(
+        progress, epochs=training.epochs, batch_size=training.batch_size, say=lambda line: None
+    )
+    train_epochs(setup, progress, [recorder, snapshots, bar, timer])
 
 
 def random_faces(count: int) -> FaceTable:

@@ -16,7 +16,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BATCH, begin, prepare, spread, write_record
+from common import (
+    BATCH,
+    SETTLE_SECONDS,
+    begin,
+    configured,
+    prepare,
+    spread,
+    train_stretches,
+    write_record,
+)
 
 from ferspore.run.progress import Progress
 
@@ -24,42 +33,22 @@ AUGMENTATIONS = {
     "shift": {},  # the default configuration: flip and shift
     "affine": {"augment__rotation": 15, "augment__scale": 0.12},
 }
-SETTLE_SECONDS = 1.0  # the pipeline fills its queue, so that the bare steps run alone
 
 
 def measure(folder: Path, *, steps: int, n: int, augmentation: str) -> list[tuple[float, float]]:
     """n pairs: seconds of ``steps`` steps of the loop, and of as many bare steps after it."""
-    from mindspore.train import LambdaCallback
-
-    from ferspore.training.progress_bar import ProgressBar
-    from ferspore.training.run import train_epochs
-
-    progress = Progress(steps)
-    setup, _, recorder, snapshots = begin(
-        folder, progress, epochs=n + 1, **AUGMENTATIONS[augmentation]
-    )
-    bar = ProgressBar(progress, epochs=n + 1, batch_size=BATCH, say=lambda line: None)
+    values = AUGMENTATIONS[augmentation]
+    config = configured(training__epochs=n + 1, **values)
+    setup, _, recorder, snapshots = begin(folder, Progress(steps), config)
     bare = bare_steps(setup, steps)
-    clock: dict[str, float] = {}
     pairs: list[tuple[float, float]] = []
 
-    def begin_of_epoch(_):
-        clock["begin"] = time.perf_counter()
-
-    def end_of_step(_):
-        clock["end"] = time.perf_counter()
-
-    def end_of_epoch(_):
+    def after(seconds: float) -> None:
         time.sleep(SETTLE_SECONDS)
-        pairs.append((clock["end"] - clock["begin"], bare()))
+        pairs.append((seconds, bare()))
         print(f"  epoch {len(pairs)} of {n + 1}", file=sys.stderr, flush=True)
 
-    timer = LambdaCallback(
-        on_train_epoch_begin=begin_of_epoch,
-        on_train_step_end=end_of_step,
-        on_train_epoch_end=end_of_epoch,
-    )
-    train_epochs(setup, progress, [recorder, snapshots, bar, timer])
+    train_stretches(setup, recorder, snapshots, before=lambda: None, after=after)
     return pairs[1:]
 
 

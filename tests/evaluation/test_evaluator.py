@@ -55,6 +55,22 @@ def test_faces_are_judged_at_the_size_that_the_net_sees(tmp_path, inside, beside
     np.testing.assert_allclose(evaluator.logits(faces), expected, atol=1e-5)
 
 
+def test_logits_of_several_views_are_the_mean_of_each_ones(tmp_path):
+    """The shifts are in pixels of 48, whatever size the net sees."""
+    evaluator, _ = load_evaluator(save(tmp_path, None, 24))
+    faces, _ = draw_faces(7, np.random.default_rng(1))
+    padded = np.pad(faces, ((0, 0), (2, 2), (2, 2)), mode="reflect")
+    corners = [(2, 2), (4, 2), (0, 2), (2, 4), (2, 0)]  # still, up, down, left, right
+    moved = [padded[:, top : top + 48, left : left + 48] for top, left in corners]
+    alone = [evaluator.logits(view) for face in moved for view in (face, face[:, :, ::-1])]
+    for tta, count in ((None, 1), ("flip", 2), ("10", 10)):
+        logits = evaluator.logits(faces, tta=tta)
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, np.mean(alone[:count], axis=0), atol=1e-6)
+    assert np.abs(alone[0] - np.array(alone[1:])).max(axis=(1, 2)).min() > 1e-3  # views differ
+    assert evaluator.logits(faces[:0], tta="10").shape == (0, 7)
+
+
 @pytest.mark.parametrize("size", [-1, 0, 15, 49, 1024, 2**40, 24.0, float("nan")])
 def test_a_size_that_no_configuration_allows_is_refused(tmp_path, size):
     with pytest.raises(UnsoundError, match=f"face_size {size}: Input should be"):

@@ -127,7 +127,7 @@ def test_logits_do_not_depend_on_how_the_faces_are_batched(finished, csv):
     np.testing.assert_allclose(logits[259:], evaluator.logits(images), atol=1e-5)
     mirrored = evaluator.logits(images[:, :, ::-1])
     np.testing.assert_allclose(
-        evaluator.logits(images, tta=True), (logits[:37] + mirrored) / 2, atol=1e-5
+        evaluator.logits(images, tta="flip"), (logits[:37] + mirrored) / 2, atol=1e-5
     )
 
 

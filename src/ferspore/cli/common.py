@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferspore import runtime
-from ferspore.labels import SPLITS
+from ferspore.labels import SPLITS, VIEWS
 
 if TYPE_CHECKING:
     from ferspore.data.faces import Faces
@@ -54,6 +54,17 @@ def add_ckpt_argument(parser: argparse.ArgumentParser) -> None:
 def add_face_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip_bad_rows", action="store_true", help=SKIP_HELP)
     add_device_argument(parser)
+
+
+def add_tta_argument(parser: argparse.ArgumentParser) -> None:
+    views = "; ".join(f"{kind}: {text}" for kind, text in VIEWS.items())
+    parser.add_argument(
+        "--tta",
+        nargs="?",
+        const="flip",
+        choices=VIEWS,
+        help=f"average the logits of several views of each face ({views}); alone it means flip",
+    )
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +205,7 @@ def load_splits(
 
 
 def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Judged":
-    """Classify all faces of a split.
+    """Classify all faces of a split, by the views that ``arguments.tta`` names.
 
     Raises:
         ToolError, DeviceError: see ``load_network``.
@@ -204,7 +215,14 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
 
     evaluator = load_network(ckpt, arguments.device_target)
     faces = load_faces(csv, usage, skip_bad_rows=arguments.skip_bad_rows)
-    return judged(usage, faces, evaluator.logits(faces.images))
+    logits = evaluator.logits(faces.images, tta=arguments.tta)
+    return judged(usage, faces, logits, arguments.tta)
+
+
+def check_tta(arguments: argparse.Namespace) -> None:
+    """Raises ToolError for --tta without the --csv whose faces it needs."""
+    if arguments.tta and not arguments.csv:
+        raise ToolError(f"--tta {arguments.tta}: needs the faces of a --csv, none was given")
 
 
 def write_json(path: str, content: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ferspore import runtime
 from ferspore.cli import common
-from ferspore.labels import SPLITS
+from ferspore.labels import SPLITS, VIEWS
 
 if TYPE_CHECKING:
     from ferspore.evaluation.comparison import Candidate, Paired
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--csv", "--data_csv", help="compare on the same faces of this FER2013 CSV")
     parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split of it")
     parser.add_argument("--json", metavar="OUT", help="also write the comparison as JSON")
+    common.add_tta_argument(parser)
     common.add_face_arguments(parser)
     return parser
 
@@ -36,6 +37,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     if len(arguments.checkpoints) < 2:
         raise common.ToolError("checkpoints: received one, expected two or more")
+    common.check_tta(arguments)
     try:
         compare_all(arguments)
     except CompareError as error:
@@ -43,6 +45,7 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def compare_all(arguments: argparse.Namespace) -> None:
+    from ferspore.data.views import with_views
     from ferspore.evaluation import comparison_text as text
     from ferspore.evaluation.comparison import read_candidate
 
@@ -52,15 +55,17 @@ def compare_all(arguments: argparse.Namespace) -> None:
     pairs = list(zip(others, faces, strict=True))
     if arguments.json:
         content = {
+            "views": VIEWS.get(arguments.tta),
             "checkpoints": [text.candidate_dict(candidate) for candidate in candidates],
             "comparisons": [text.to_dict(first, b, f, arguments.usage) for b, f in pairs],
         }
         common.write_json(arguments.json, content)
     print(text.format_candidates(candidates))
+    split = with_views(arguments.usage, arguments.tta)
     for i, (other, found) in enumerate(pairs, 1):
         names = (text.letter(0), text.letter(i))
         print(f"\n{names[0]} and {names[1]}\n")
-        print(text.format_comparison(first, other, found, names, arguments.usage))
+        print(text.format_comparison(first, other, found, names, split))
 
 
 def on_the_same_faces(
@@ -73,5 +78,5 @@ def on_the_same_faces(
     for line in lines:
         print(line)
     faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
-    right = [right_answers(candidate, faces) for candidate in candidates]
+    right = [right_answers(candidate, faces, arguments.tta) for candidate in candidates]
     return [paired(right[0], other) for other in right[1:]]

@@ -12,6 +12,7 @@ from ferspore.cli import common
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_split_arguments(parser)
+    common.add_tta_argument(parser)
     parser.add_argument("--output", default="outputs/confusion", help="folder to write to")
     return parser
 
@@ -33,6 +34,6 @@ def work(arguments: argparse.Namespace) -> None:
         style.save(figure, output / f"{name}.png")
         print(f"-> {output / name}.png")
     error = reliability(judged.probabilities, judged.faces.labels).expected_calibration_error
-    print(f"{judged.usage}: accuracy {judged.scores.accuracy:.4f}, ", end="")
+    print(f"{judged.split}: accuracy {judged.scores.accuracy:.4f}, ", end="")
     print(f"expected calibration error {error:.4f}, {judged.scores.count:,} faces\n")
     print(format_per_class(judged.scores))

@@ -6,12 +6,13 @@ ferspore evaluate --csv fer2013.csv --ckpt best_model.ckpt
 import argparse
 
 from ferspore.cli import common
+from ferspore.labels import VIEWS
 
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_split_arguments(parser)
-    parser.add_argument("--tta", action="store_true", help="average each face with its mirror")
+    common.add_tta_argument(parser)
     parser.add_argument("--json", metavar="OUT", help="also write the scores as JSON")
     return parser
 
@@ -21,6 +22,7 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
+    from ferspore.data.views import with_views
     from ferspore.evaluation import without_twins
     from ferspore.evaluation.scores import (
         format_confusion,
@@ -41,10 +43,12 @@ def work(arguments: argparse.Namespace) -> None:
         apart = without_twins.score_without_twins(logits, splits[usage], splits["Training"])
     if arguments.json:
         told = apart and without_twins.without_twins_dict(apart)
-        common.write_json(arguments.json, {**to_dict(scores), "without_twins": told})
-    how = " (each face averaged with its mirror image)" if arguments.tta else ""
-    print(f"{usage}: accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, ", end="")
-    print(f"{scores.count:,} faces{how}")
+        views = VIEWS.get(arguments.tta)
+        common.write_json(
+            arguments.json, {"views": views, **to_dict(scores), "without_twins": told}
+        )
+    print(f"{with_views(usage, arguments.tta)}: accuracy {scores.accuracy:.4f}, ", end="")
+    print(f"loss {scores.loss:.4f}, {scores.count:,} faces")
     print(f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}")
     if apart:
         print(without_twins.format_without_twins(apart))

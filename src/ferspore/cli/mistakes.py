@@ -15,6 +15,7 @@ LISTED_PAIRS = 5
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_split_arguments(parser)
+    common.add_tta_argument(parser)
     parser.add_argument(
         "--num_samples", type=common.whole_number(1, 100), default=16, help="mistakes to draw"
     )
@@ -36,12 +37,13 @@ def work(arguments: argparse.Namespace) -> None:
     chosen = mistakes[: arguments.num_samples]
     output = Path(arguments.output)
     write_samples(output, "wrong", chosen, judged)
-    title = f"Most confident mistakes on {judged.usage}"
+    title = f"Most confident mistakes on {judged.split}"
     style.save(faces.grid([mistakes_row(chosen, judged)], title), output / "grid.png")
     pairs = by_pair(mistakes, judged.faces.labels, predictions(judged.probabilities))
-    title = f"The most confident face of each pair of emotions in {judged.usage}"
+    title = f"The most confident face of each pair of emotions in {judged.split}"
     matrix = faces.face_matrix(pair_tiles(pairs, judged), judged.scores.confusion, title)
     style.save(matrix, output / "pairs.png")
+    print(f"{judged.split}: ", end="")
     print(f"{len(chosen)} drawn, {len(mistakes)} of {len(judged.faces)} faces are misclassified")
     for (true, predicted), found in list(pairs.items())[:LISTED_PAIRS]:
         print(f"  {EMOTIONS[true]} -> {EMOTIONS[predicted]}: {len(found)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferspore.cli import common
-from ferspore.labels import EMOTIONS
+from ferspore.labels import EMOTIONS, VIEWS
 from ferspore.tables import aligned
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders")
     common.add_ckpt_argument(parser)
+    common.add_tta_argument(parser)
     parser.add_argument("--no_detect", action="store_true", help="each image is one face")
     parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
     parser.add_argument("--json", metavar="OUT", help="also write the predictions as JSON")
@@ -51,7 +52,7 @@ def work(arguments: argparse.Namespace) -> None:
     unusable += more
     for item in unusable:
         common.fail(item.reason)
-    logits = evaluator.logits(faces)
+    logits = evaluator.logits(faces, tta=arguments.tta)
     if not np.isfinite(logits).all():
         raise common.ToolError(
             f"{arguments.ckpt}: its logits are not finite; verify_model.py tells more"
@@ -59,9 +60,12 @@ def work(arguments: argparse.Namespace) -> None:
     rows = iter(softmax(logits).tolist())
     found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
     print_table(found)
+    if views := VIEWS.get(arguments.tta):
+        print(f"each face by the mean of {views}")
     if arguments.json:
         Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
-        common.write_json(arguments.json, to_dict(arguments.ckpt, found, unusable))
+        content = {"views": views, **to_dict(arguments.ckpt, found, unusable)}
+        common.write_json(arguments.json, content)
     if arguments.output:
         for path in write_copies(Path(arguments.output), found):
             print(f"-> {path}")

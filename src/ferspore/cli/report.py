@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument("--csv", "--data_csv", help="the FER2013 CSV: adds what needs faces")
     parser.add_argument("--output", help="default: outputs/report-RUN.html")
+    common.add_tta_argument(parser)
     common.add_face_arguments(parser)
     return parser
 
@@ -32,6 +33,7 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.pictures.report import run_page
     from ferspore.run.names import BEST
 
+    common.check_tta(arguments)
     folder = Path(arguments.run)
     if not folder.is_dir():
         raise common.ToolError(f"{folder}: no such folder, expected that of a run")

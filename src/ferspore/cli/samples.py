@@ -18,6 +18,7 @@ ORDERS = {"confident": "the most confident", "random": "at random", "hardest": "
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_split_arguments(parser)
+    common.add_tta_argument(parser)
     parser.add_argument(
         "--num_samples", type=common.whole_number(1, 100), default=3, help="faces per emotion"
     )
@@ -61,10 +62,11 @@ def work(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     output = Path(arguments.output)
+    title = f"Correctly classified faces of {judged.split}: {ORDERS[arguments.select]}"
+    print(title)
     for emotion, choice in choices.items():
         write_samples(output / emotion, "correct", choice.chosen, judged, f"{emotion}, ")
         print(summary(emotion, choice, arguments))
-    title = f"Correctly classified faces of {judged.usage}: {ORDERS[arguments.select]}"
     style.save(faces.grid(correct_rows(choices, judged), title), output / "grid.png")
     print(f"-> {output / 'grid.png'}")
 

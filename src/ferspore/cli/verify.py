@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--csv", "--data_csv", help="the FER2013 CSV, to measure the accuracy again"
     )
+    common.add_tta_argument(parser)
     parser.add_argument("--json", metavar="OUT", help="also write the findings as JSON")
     return parser
 
@@ -35,6 +36,7 @@ def work(arguments: argparse.Namespace) -> int:
     from ferspore.data.practice import csv_path
     from ferspore.verification.verifier import NoCheckpointError
 
+    common.check_tta(arguments)
     path = Path(arguments.ckpt)
     csv = csv_path(arguments.csv) if arguments.csv else None
     for needed in (path, csv):
@@ -53,11 +55,11 @@ def verify(path: Path, csv: Path | None, arguments: argparse.Namespace) -> int:
     from ferspore.verification.text import format_report, format_table
     from ferspore.verification.verifier import Verifier
 
-    verifier = Verifier(csv)
+    verifier = Verifier(csv, arguments.tta)
     paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     if path.is_dir():
         reports = verifier.verify_folder(path)
-        print(format_table(reports, paint))
+        print(format_table(reports, paint, arguments.tta))
     else:
         reports = [verifier.verify(path)]
         print(format_report(reports[0], paint))

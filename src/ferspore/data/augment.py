@@ -119,7 +119,7 @@ def _warp_chunk(images, matrices) -> np.ndarray:
     x = along[:, 0, :, None] + across[:, 0, None, :]  # (B, H, W)
     y = along[:, 1, :, None] + across[:, 1, None, :]
 
-    quads = _quads(_reflected(images, pad))  # (B, rows, columns)
+    quads = _quads(reflected(images, pad))  # (B, rows, columns)
     first = np.arange(count, dtype=np.intp)[:, None, None] * (quads.shape[1] * quads.shape[2])
     where = (y >> 16) * quads.shape[2] + (x >> 16) + first
     quad = quads.ravel().take(where, mode="wrap")  # "wrap" only spares the check of the bounds
@@ -153,11 +153,11 @@ def _mirror_and_move(images, mirrored, right, down, reach) -> np.ndarray:
     images[mirrored] = images[mirrored, :, ::-1]
     if reach == 0:
         return images
-    windows = sliding_window_view(_reflected(images, reach), (1, *images.shape[1:]))
+    windows = sliding_window_view(reflected(images, reach), (1, *images.shape[1:]))
     return windows[np.arange(len(images)), reach - down, reach - right, 0]
 
 
-def _reflected(images: np.ndarray, pad: int) -> np.ndarray:
+def reflected(images: np.ndarray, pad: int) -> np.ndarray:
     """Pad rows and columns by `pad` pixels; one gather is twice as fast as np.pad of a batch."""
     rows, columns = (np.pad(np.arange(n), pad, mode="reflect") for n in images.shape[1:])
     return images[:, rows[:, None], columns]

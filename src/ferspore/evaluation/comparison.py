@@ -156,8 +156,8 @@ def _difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max(initial=0.0))
 
 
-def right_answers(candidate: Candidate, faces: Faces) -> np.ndarray:
-    """Which faces the checkpoint classifies correctly: bool (N,).
+def right_answers(candidate: Candidate, faces: Faces, tta: str | None = None) -> np.ndarray:
+    """Which faces the checkpoint classifies correctly by the views of ``tta``: bool (N,).
 
     Raises:
         CompareError: the file lacks parts of the network.
@@ -166,7 +166,7 @@ def right_answers(candidate: Candidate, faces: Faces) -> np.ndarray:
         evaluator, _ = load_evaluator(candidate.path)
     except UnsoundError as error:
         raise CompareError(f"{candidate.path}: {error}") from error
-    return evaluator.logits(faces.images).argmax(axis=1) == faces.labels
+    return evaluator.logits(faces.images, tta=tta).argmax(axis=1) == faces.labels
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> Paired:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ferspore.config.schema import Data, Model
 from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
+from ferspore.data.views import views
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import Architecture, ResNet, architecture_of
@@ -43,28 +44,24 @@ class Evaluator:
         for name, parameter in self.parameters.items():
             parameter.set_data(Tensor(np.asarray(weights[name], np.float32)))
 
-    def logits(self, images: np.ndarray, *, tta: bool = False) -> np.ndarray:
-        """Logits float32 (N,7) of faces uint8 (N,48,48).
+    def logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
+        """Logits float32 (N,7) of faces uint8 (N,48,48), the mean over their views (``tta``: a
+        key of VIEWS, None for the faces alone)."""
+        return np.mean([self._forward(view) for view in views(images, tta)], axis=0)
 
-        The last batch is padded to a full one, since another shape is another graph. With
-        ``tta`` the logits of each face and of its mirror image are averaged.
-        """
+    def _forward(self, images: np.ndarray) -> np.ndarray:
         images = resize(images, self.face_size)
-        parts = [np.empty((0, len(EMOTIONS)), np.float32)]
+        logits = np.empty((len(images), len(EMOTIONS)), np.float32)
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
-            result = self._forward(batch)
-            if tta:
-                result = (result + self._forward(batch[:, :, ::-1])) / 2
-            parts.append(result)
-        return np.concatenate(parts)
+            # The last batch is padded to a full one, since another shape is another graph.
+            padded = np.zeros((BATCH_SIZE, 1, self.face_size, self.face_size), np.float32)
+            padded[: len(batch), 0] = batch
+            result = self.network(Tensor(padded)).asnumpy()
+            logits[start : start + BATCH_SIZE] = result[: len(batch)]
+        return logits
 
-    def _forward(self, batch: np.ndarray) -> np.ndarray:
-        padded = np.zeros((BATCH_SIZE, 1, self.face_size, self.face_size), np.float32)
-        padded[: len(batch), 0] = batch
-        return self.network(Tensor(padded)).asnumpy()[: len(batch)]
-
-    def score(self, faces: Faces, *, tta: bool = False) -> Scores:
+    def score(self, faces: Faces, *, tta: str | None = None) -> Scores:
         """Scores over exactly all of ``faces``."""
         return score(self.logits(faces.images, tta=tta), faces.labels)
 

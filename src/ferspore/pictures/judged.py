@@ -36,7 +36,7 @@ def write_samples(
             judged.faces.images[index],
             judged.probabilities[index],
             int(judged.faces.labels[index]),
-            f"{lead}{kind} sample {number}: face {index + 1:,} of {judged.usage}",
+            f"{lead}{kind} sample {number}: face {index + 1:,} of {judged.split}",
         )
         style.save(figure, folder / f"{kind}_sample_{number}.png")
 
@@ -83,7 +83,7 @@ def pair_tiles(
 
 def score_figures(judged: Judged) -> dict[str, Figure]:
     """The figures "confusion", "per_class" and "calibration"."""
-    scores, usage = judged.scores, judged.usage
+    scores, usage = judged.scores, judged.split
     bins = reliability(judged.probabilities, judged.faces.labels)
     accuracy = f"accuracy {scores.accuracy:.4f}"
     return {

@@ -46,7 +46,7 @@ def score_sections(judged: Judged) -> list[Section]:
     )
     per_class = page.picture(drawn["per_class"], "precision, recall and F1 of each emotion")
     return [
-        (f"Scores on {judged.usage}", measured + per_class_table(judged) + per_class),
+        (f"Scores on {judged.split}", measured + per_class_table(judged) + per_class),
         ("Confusion matrix", page.picture(drawn["confusion"], "confusion matrix")),
         ("Calibration", page.picture(drawn["calibration"], "reliability diagram")),
     ]
@@ -76,10 +76,10 @@ def sample_sections(judged: Judged) -> list[Section]:
     wrong = confident_mistakes(probabilities, labels)[:MISTAKES]
     grids = {
         "Correct faces": (
-            f"Correctly classified faces of {judged.usage}",
+            f"Correctly classified faces of {judged.split}",
             correct_rows(correct, judged),
         ),
-        "Mistakes": (f"Most confident mistakes on {judged.usage}", [mistakes_row(wrong, judged)]),
+        "Mistakes": (f"Most confident mistakes on {judged.split}", [mistakes_row(wrong, judged)]),
     }
     return [
         (heading, page.picture(style.png(faces.grid(rows, title, FACES_A_ROW)), title))

@@ -30,6 +30,7 @@ class Report:
     epoch: int | None = None
     recorded_accuracy: float | None = None
     measured_accuracy: float | None = None
+    tta_accuracy: float | None = None
     findings: tuple[Finding, ...] = ()
 
     @property

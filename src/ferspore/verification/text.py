@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ferspore.labels import VIEWS
 from ferspore.tables import accuracy_text, aligned, counted
 from ferspore.verification.findings import Level, Report, best_of, printable
 
@@ -19,10 +20,15 @@ def format_report(report: Report, paint: Paint | None = None) -> str:
     return "\n".join([report.path, *lines, _painted(report.verdict, paint, report.level)])
 
 
-def format_table(reports: list[Report], paint: Paint | None = None) -> str:
-    """A line a checkpoint with its first fault, then the verdict and which is the best."""
+def format_table(reports: list[Report], paint: Paint | None = None, tta: str | None = None) -> str:
+    """A line a checkpoint with its first fault, then the verdict and which is the best.
+
+    ``tta``: the key of VIEWS by which they were measured as well.
+    """
     best = best_of(reports)
-    rows = [("", "checkpoint", "kind", "epoch", "recorded", "measured")] + [
+    rows = [
+        ("", "checkpoint", "kind", "epoch", "recorded", "measured", *(["TTA"] if tta else []))
+    ] + [
         (
             "*" if report is best else "",
             _name(report),
@@ -30,6 +36,7 @@ def format_table(reports: list[Report], paint: Paint | None = None) -> str:
             "-" if report.epoch is None else str(report.epoch),
             accuracy_text(report.recorded_accuracy),
             accuracy_text(report.measured_accuracy),
+            *([accuracy_text(report.tta_accuracy)] if tta else []),
         )
         for report in reports
     ]
@@ -37,6 +44,7 @@ def format_table(reports: list[Report], paint: Paint | None = None) -> str:
     states = ["state"] + [_state(report, paint) for report in reports]
     columns = aligned(rows, left=3).splitlines()
     lines = [f"{line}  {state}" for line, state in zip(columns, states, strict=True)]
+    lines += [f"TTA: {VIEWS[tta]}"] if tta else []
     unsound = sum(not report.sound for report in reports)
     verdict = f"{counted(len(reports), 'checkpoint')}: {len(reports) - unsound} sound"
     if unsound:

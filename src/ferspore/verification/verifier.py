@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from ferspore.data.csv import load_csv
+from ferspore.data.views import with_views
 from ferspore.evaluation.evaluator import Evaluator, architecture_in, face_size_of, weights_in
 from ferspore.files import WRITING
 from ferspore.labels import SPLITS
@@ -36,7 +37,9 @@ from ferspore.verification.weight_checks import (
     describe_foreign,
 )
 
-Found = tuple[float | None, list[Finding]]  # the measured accuracy, where it was, and findings
+Measured = tuple[float | None, float | None]  # accuracy of the faces alone, and with TTA
+Found = tuple[Measured, list[Finding]]
+NOT_MEASURED: Measured = (None, None)
 
 
 class NoCheckpointError(ValueError):
@@ -47,10 +50,11 @@ class Verifier:
     """Verifies files one after another; they share the compiled nets and the faces.
 
     ``csv``: a FER2013 file on which the accuracy is measured again.
+    ``tta``: a key of VIEWS, to measure it with test-time augmentation as well.
     """
 
-    def __init__(self, csv: Path | None = None):
-        self.csv = csv
+    def __init__(self, csv: Path | None = None, tta: str | None = None):
+        self.csv, self.tta = csv, tta
         self._evaluator = cache(Evaluator)  # by architecture and face size
         self._table = cache(lambda csv, usage: load_csv(csv, (usage,), report=lambda _: None))
 
@@ -84,7 +88,8 @@ class Verifier:
             kind=subject.kind,
             epoch=subject.epoch,
             recorded_accuracy=subject.recorded_accuracy,
-            measured_accuracy=measured,
+            measured_accuracy=measured[0],
+            tta_accuracy=measured[1],
             findings=(*findings, *found),
         )
 
@@ -107,18 +112,18 @@ class Verifier:
         tensors = subject.contents.tensors
         architecture = _architecture(subject)
         if architecture is None:
-            return None, [describe_foreign(subject.contents)]
+            return NOT_MEASURED, [describe_foreign(subject.contents)]
         try:
             face_size = face_size_of(subject.contents, subject.sidecar)
         except UnsoundError as error:
-            return None, [Finding("FAIL", "network", str(error))]
+            return NOT_MEASURED, [Finding("FAIL", "network", str(error))]
         evaluator = self._evaluator(architecture, face_size)
         shapes = {name: p.shape for name, p in evaluator.parameters.items()}
         network, size = check_network(subject, shapes), check_size(subject, shapes)
         if network.level == "FAIL" or not subject.whole:
-            return None, [network, *([size] if size.level == "FAIL" else [])]
+            return NOT_MEASURED, [network, *([size] if size.level == "FAIL" else [])]
         findings = [network, size, check_contents(subject, shapes), check_values(tensors)]
-        measured = None
+        measured = NOT_MEASURED
         if all(finding.level != "FAIL" for finding in findings):
             measured, found = self._look_at_network(evaluator, subject, shapes)
             findings += found
@@ -136,18 +141,18 @@ class Verifier:
             check_predictions(evaluator.logits(probes()), subject.kind),
         ]
         if self.csv is None:
-            return None, findings
+            return NOT_MEASURED, findings
         measured, found = self._measure(evaluator, subject, self.csv)
-        return measured, [*findings, found]
+        return measured, [*findings, *found]
 
-    def _measure(self, evaluator: Evaluator, subject: Subject, csv: Path) -> tuple[float, Finding]:
+    def _measure(self, evaluator: Evaluator, subject: Subject, csv: Path) -> Found:
         usage = subject.config.data.val_usage if subject.config else "PublicTest"
         if isinstance(subject.sidecar, ModelSidecar) and subject.sidecar.usage in SPLITS:
             usage = subject.sidecar.usage
         table = self._table(csv, usage)
         faces = table.splits[usage]
         accuracy = evaluator.score(faces).accuracy
-        return accuracy, check_accuracy(
+        compared = check_accuracy(
             usage,
             accuracy,
             faces.labels,
@@ -155,6 +160,11 @@ class Verifier:
             same_data=subject.sidecar is None or subject.sidecar.data.get("sha256") == table.sha256,
             assumed=subject.sidecar is None and "face_size" not in subject.contents.info,
         )
+        if self.tta is None:
+            return (accuracy, None), [compared]
+        averaged = evaluator.score(faces, tta=self.tta).accuracy
+        text = f"{with_views(usage, self.tta)}: {averaged:.4f}"
+        return (accuracy, averaged), [compared, Finding("PASS", "TTA", text)]
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
