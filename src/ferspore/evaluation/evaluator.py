@@ -47,7 +47,12 @@ class Evaluator:
     def logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
         """Logits float32 (N,7) of faces uint8 (N,48,48), the mean over their views (``tta``: a
         key of VIEWS, None for the faces alone)."""
-        return np.mean([self._forward(view) for view in views(images, tta)], axis=0)
+        parts = [np.empty((0, len(EMOTIONS)), np.float32)]
+        for start in range(0, len(images), BATCH_SIZE):
+            seen = list(views(images[start : start + BATCH_SIZE], tta))
+            logits = self._forward(np.concatenate(seen))
+            parts.append(logits.reshape(len(seen), -1, len(EMOTIONS)).mean(axis=0))
+        return np.concatenate(parts)
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         images = resize(images, self.face_size)
