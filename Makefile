@@ -3,12 +3,22 @@
 
 PYTHON ?= python3.11
 CSV ?=
+IMAGE ?=
 MODEL ?= checkpoints/fer2013-small/best_model.ckpt
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: setup train test lint bench soak samples verify
+.PHONY: help setup train test lint bench soak samples verify predict
+
+help:
+	@echo "make setup            a virtual environment in $(VENV) with all that ferspore needs"
+	@echo "make train            train on the practice faces, or on CSV=path/to/fer2013.csv"
+	@echo "make predict          the emotions of the faces in IMAGE=photo.jpg"
+	@echo "make samples          what the model gets right in CSV=path/to/fer2013.csv"
+	@echo "make verify           is the model sound? MODEL=best_model.ckpt or a run's folder"
+	@echo "make test lint        the tests (under 5 minutes); ruff and mypy"
+	@echo "make bench soak       benchmarks; the long proofs (hours)"
 
 setup: $(READY)
 
@@ -53,6 +63,10 @@ soak: $(READY)
 
 verify: $(READY)
 	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")
+
+predict: $(READY)
+	@test -n "$(IMAGE)" || { echo "make predict needs IMAGE=path/to/photo.jpg"; exit 2; }
+	@$(RUN) tools/predict.py "$(IMAGE)" --ckpt $(MODEL)
 
 samples: $(READY)
 	@test -n "$(CSV)" || { echo "make samples needs CSV=path/to/fer2013.csv"; exit 2; }

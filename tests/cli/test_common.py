@@ -24,7 +24,7 @@ def test_bad_input_is_one_line_and_exit_code_2(trained, tmp_path):
     ("changed", "message"),
     [
         (("--ckpt", "missing.ckpt"), "missing.ckpt: no such file"),
-        (("--ckpt", "."), r"\.: is a folder, expected a .ckpt file"),
+        (("--ckpt", "."), r"\.: it holds no run, expected a .ckpt file or the folder of a run"),
         (("--csv", "missing.csv"), "missing.csv: no such file"),
     ],
 )

@@ -165,7 +165,7 @@ def test_exit_codes(tmp_path, ckpt, faces):
     assert some.returncode == 1
     assert str(good) in some.stdout and r"od\udcff.png" in some.stdout
     assert some.stderr.splitlines() == [
-        f"predict.py: {ckpt}: not an image that Pillow can read",
+        f"predict.py: {ckpt}: not an image, expected one of BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP",
         "predict.py: 1 of 3 images could not be used",
     ]
     none = runs.call("--ckpt", tmp_path / "none.ckpt", good, cwd=tmp_path, script=script)

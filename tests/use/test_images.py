@@ -219,5 +219,10 @@ def test_a_folder_gives_its_images_by_name(tmp_path):
     (tmp_path / "sub.png").mkdir()
     assert image_files(tmp_path) == [tmp_path / "a.JPG", tmp_path / "b.png"]
     assert image_files(tmp_path / "c.txt") == [tmp_path / "c.txt"]
-    with pytest.raises(ImageError, match=r"sub\.png: no image files"):
+    with pytest.raises(ImageError, match=r"sub\.png: no image files .*--recursive"):
         image_files(tmp_path / "sub.png")
+    for folder in ("sub.png", ".trash"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "e.png").write_bytes(b"")
+    found = image_files(tmp_path, recursive=True)
+    assert found == [tmp_path / name for name in ("a.JPG", "b.png", "sub.png/e.png")]

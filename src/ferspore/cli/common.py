@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ferspore.evaluation.judged import Judged
 
 
+CKPT_HELP = "a checkpoint, or the folder of a run (its best model), of its stages, of a sweep"
 CSV_HELP = "the FER2013 CSV; practice: the embedded practice faces"
 SKIP_HELP = "drop bad rows of the CSV and count them"
 
@@ -47,8 +48,9 @@ def add_split_arguments(parser: argparse.ArgumentParser) -> None:
     add_face_arguments(parser)
 
 
-def add_ckpt_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ckpt", required=True, help="best_model.ckpt, or any checkpoint of a run")
+def add_ckpt_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    default = "" if required else " (default: the shipped model)"
+    parser.add_argument("--ckpt", required=required, help=CKPT_HELP + default)
 
 
 def add_face_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +166,27 @@ def _report(error: object, code: int) -> int:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def load_network(ckpt: str, device_target: str | None) -> "Evaluator":
+def checkpoint(ckpt: str | None) -> Path:
+    """The file that --ckpt means, see ``model_of``; without it the shipped model's. A choice that
+    the user did not make is printed.
+
+    Raises:
+        ToolError: the folder holds no model.
+    """
+    from ferspore.run.model_of import SHIPPED, NoModelError, model_of
+
+    try:
+        found = model_of(SHIPPED if ckpt is None else Path(ckpt))
+    except (NoModelError, OSError) as error:
+        raise ToolError(error) from error
+    if ckpt is None:
+        print("model: the shipped one (--ckpt takes another)")
+    elif found != Path(ckpt):
+        print(f"model: {found}")
+    return found
+
+
+def load_network(ckpt: Path, device_target: str | None) -> "Evaluator":
     """The network of a checkpoint on the requested device; prints lines for the user.
 
     Raises:
@@ -174,11 +196,9 @@ def load_network(ckpt: str, device_target: str | None) -> "Evaluator":
     from ferspore.evaluation.evaluator import load_evaluator
     from ferspore.run.ckpt import UnsoundError
 
-    if Path(ckpt).is_dir():
-        raise ToolError(f"{ckpt}: is a folder, expected a .ckpt file")
     _, lines = runtime.select_device(device_target)
     try:
-        evaluator, more = load_evaluator(Path(ckpt))
+        evaluator, more = load_evaluator(ckpt)
     except UnsoundError as error:
         raise ToolError(f"{ckpt}: {error}") from error
     except OSError as error:
@@ -213,7 +233,7 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
     """
     from ferspore.evaluation.judged import judged
 
-    evaluator = load_network(ckpt, arguments.device_target)
+    evaluator = load_network(checkpoint(ckpt), arguments.device_target)
     faces = load_faces(csv, usage, skip_bad_rows=arguments.skip_bad_rows)
     logits = evaluator.logits(faces.images, tta=arguments.tta)
     return judged(usage, faces, logits, arguments.tta)

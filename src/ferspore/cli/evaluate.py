@@ -33,7 +33,7 @@ def work(arguments: argparse.Namespace) -> None:
     )
 
     usage = arguments.usage
-    evaluator = common.load_network(arguments.ckpt, arguments.device_target)
+    evaluator = common.load_network(common.checkpoint(arguments.ckpt), arguments.device_target)
     splits = common.load_splits(
         arguments.csv, (usage,), optional=("Training",), skip_bad_rows=arguments.skip_bad_rows
     )

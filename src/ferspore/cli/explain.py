@@ -61,7 +61,7 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.pictures.heat import heat_grid
     from ferspore.run.ckpt import UnsoundError
 
-    evaluator = common.load_network(arguments.ckpt, arguments.device_target)
+    evaluator = common.load_network(common.checkpoint(arguments.ckpt), arguments.device_target)
     faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
     groups = chosen_faces(faces.labels, arguments)
     rows = np.concatenate(list(groups.values()))

@@ -1,6 +1,6 @@
 """Find the faces in image files, or in the image files of folders, and name their emotions.
 
-ferspore predict --ckpt best_model.ckpt photo.jpg folder/
+ferspore predict photo.jpg folder/ [--ckpt best_model.ckpt]
 
 Faces are found by OpenCV's frontal cascade. With --no_detect the largest centred square of each
 image is its face. Exit code: 0 every file was read, even if no face was found in it; 1 a file
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders")
-    common.add_ckpt_argument(parser)
+    common.add_ckpt_argument(parser, required=False)
     common.add_tta_argument(parser)
+    parser.add_argument("--recursive", action="store_true", help="images in subfolders, too")
     parser.add_argument("--no_detect", action="store_true", help="each image is one face")
     parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
     parser.add_argument("--json", metavar="OUT", help="also write the predictions as JSON")
@@ -44,9 +45,10 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.use.images import ImageError
     from ferspore.use.prediction import Prediction, find_faces, list_files, to_dict, write_copies
 
-    evaluator = common.load_network(arguments.ckpt, arguments.device_target)
+    ckpt = common.checkpoint(arguments.ckpt)
+    evaluator = common.load_network(ckpt, arguments.device_target)
     detector = None if arguments.no_detect else face_detector()
-    files, unusable = list_files(arguments.images)
+    files, unusable = list_files(arguments.images, recursive=arguments.recursive)
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)
     unusable += more
@@ -54,9 +56,7 @@ def work(arguments: argparse.Namespace) -> None:
         common.fail(item.reason)
     logits = evaluator.logits(faces, tta=arguments.tta)
     if not np.isfinite(logits).all():
-        raise common.ToolError(
-            f"{arguments.ckpt}: its logits are not finite; verify_model.py tells more"
-        )
+        raise common.ToolError(f"{ckpt}: its logits are not finite; verify_model.py tells more")
     rows = iter(softmax(logits).tolist())
     found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
     print_table(found)
@@ -64,7 +64,7 @@ def work(arguments: argparse.Namespace) -> None:
         print(f"each face by the mean of {views}")
     if arguments.json:
         Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
-        content = {"views": views, **to_dict(arguments.ckpt, found, unusable)}
+        content = {"views": views, **to_dict(str(ckpt), found, unusable)}
         common.write_json(arguments.json, content)
     if arguments.output:
         for path in write_copies(Path(arguments.output), found):

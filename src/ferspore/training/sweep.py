@@ -16,11 +16,11 @@ from typing import Any
 from ferspore import runtime
 from ferspore.files import write_file
 from ferspore.run.folder import checked, read_folder
+from ferspore.run.names import SWEEP
 from ferspore.run.standing import standing
 from ferspore.tables import Say, accuracy_text, aligned
 from ferspore.training.grid import Run, Settings
 
-SWEEP = "sweep.json"
 SEED = "seed"
 DONE, FAILED = 0, 1
 

@@ -15,28 +15,34 @@ class ImageError(OSError):
     """A file is not a usable image; the message names it. An OSError, as Pillow's errors are."""
 
 
-def image_files(path: Path) -> list[Path]:
+def image_files(path: Path, *, recursive: bool = False) -> list[Path]:
     """The image files in a folder, sorted by name; ``[path]`` if it is not a folder.
 
-    The suffix decides what is an image. Hidden files and subfolders are left out.
+    The suffix decides what is an image. Hidden files are left out, and so are subfolders unless
+    ``recursive`` is set (hidden ones always).
 
     Raises:
         ImageError: the folder holds no image.
         OSError: the folder cannot be read.
     """
-    return _images_in(path) if path.is_dir() else [path]
+    return _images_in(path, recursive) if path.is_dir() else [path]
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, recursive: bool) -> list[Path]:
     suffixes = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
     found = [
         path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+        for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
+        if path.suffix.lower() in suffixes and path.is_file() and not _is_hidden(path, folder)
     ]
     if not found:
-        raise ImageError(f"{folder}: no image files in this folder")
+        where = "or below it" if recursive else "(--recursive looks into its subfolders)"
+        raise ImageError(f"{folder}: no image files in this folder {where}")
     return found
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def read_picture(path: Path) -> Image.Image:

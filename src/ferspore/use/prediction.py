@@ -37,13 +37,15 @@ class Unusable:
     reason: str
 
 
-def list_files(names: Iterable[str]) -> tuple[list[Path], list[Unusable]]:
-    """The files that are named and those in folders that are named, each once."""
+def list_files(
+    names: Iterable[str], *, recursive: bool = False
+) -> tuple[list[Path], list[Unusable]]:
+    """The files that are named and those in named folders (or below them), each once."""
     files: dict[Path, None] = {}  # a set that keeps its order
     unusable = []
     for path in map(Path, names):
         try:
-            files |= dict.fromkeys(image_files(path))
+            files |= dict.fromkeys(image_files(path, recursive=recursive))
         except OSError as error:
             unusable.append(Unusable(path, str(error)))
     return list(files), unusable
