@@ -74,6 +74,9 @@ def test_config_is_frozen_through_and_through():
         ("training.patience", -1, "from 0"),
         ("training.monitor", "accuracy", "'val_accuracy' or 'val_loss'"),
         ("augment.shift", 24.5, "up to 24"),
+        ("final_phase.epochs", -1, "from 0"),
+        ("final_phase.epochs", 41, "up to training.epochs, which is 40"),
+        ("final_phase.shift", 25, "up to 24"),
         ("augment.rotation", 181, "up to 180"),
         ("augment.scale", 0.6, "up to 0.5"),
         ("augment.erasing", 1.1, "up to 1"),
@@ -110,6 +113,7 @@ def test_a_fault_in_a_list_names_the_place():
         ("training.momentum", 0.0),
         ("training.ema_decay", 0.0),
         ("augment.shift", 24.0),
+        ("final_phase.epochs", 40),
         ("augment.erasing", 1.0),
     ],
 )

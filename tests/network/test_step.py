@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from ferspore.data.augment import smooth
 from ferspore.network.resnet import Architecture, ResNet
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import (
@@ -39,12 +40,12 @@ class Run:
     """A TrainStep of a case, compiled once; every ``train`` starts from the same fresh state."""
 
     def __init__(self, case: cases.StepCase, loss_scale: float = 1.0):
+        self.smoothing = case.label_smoothing
         network = ResNet(Architecture(cases.STEP_WIDTH, cases.STEP_BLOCKS, case.squeeze_excite))
         settings = StepSettings(
             case.optimizer,
             case.momentum,
             case.weight_decay,
-            case.label_smoothing,
             case.ema_decay,
             loss_scale,
         )
@@ -73,7 +74,10 @@ class Run:
         """The state after all steps, and ``losses`` float32 of each."""
         self.reset(seed)
         batches = cases.step_batches(seed)
-        losses = [self.step(Tensor(faces), Tensor(targets)) for faces, targets in batches]
+        losses = [
+            self.step(Tensor(faces), Tensor(smooth(targets, self.smoothing)))
+            for faces, targets in batches
+        ]
         return {"losses": np.array([loss.asnumpy() for loss in losses])} | self.state()
 
 
@@ -177,7 +181,7 @@ def test_adam_adds_epsilon_before_the_bias_correction():
     steps by 0.240 of the rate ("epsilon hat"), where PyTorch's AdamW steps by 0.909."""
     layer = nn.Dense(1, 1, has_bias=False)
     layer.weight.set_data(Tensor([[0.0]], ms.float32))
-    settings = StepSettings("adamw", 0.9, 0.0, 0.0, 0.0)
+    settings = StepSettings("adamw", 0.9, 0.0, 0.0)
     optimizer = build_optimizer(layer, settings, Schedule(lambda _: 0.1, 1))
     optimizer((Tensor([[1e-7]], ms.float32),))
     gradient, epsilon = 1e-7, 1e-8

@@ -44,6 +44,7 @@ Positive = Annotated[Int, Field(ge=1)]
 NonNegative = Annotated[Float, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 Seed = Annotated[Int, Field(ge=0, le=2**32 - 1)]
+Shift = Annotated[Float, Field(ge=0, le=24)]  # pixels along each axis
 StageBlocks = Annotated[Int, Field(ge=1, le=8)]
 
 
@@ -98,10 +99,18 @@ class Augment(_Frozen):
     """Augmentation: shift in pixels, rotation in degrees, erasing as a probability."""
 
     flip: Bool = True
-    shift: Annotated[Float, Field(ge=0, le=24)] = 4.0
+    shift: Shift = 4.0
     rotation: Annotated[Float, Field(ge=0, le=180)] = 0.0
     scale: Annotated[Float, Field(ge=0, le=0.5)] = 0.0
     erasing: Annotated[Float, Field(ge=0, le=1)] = 0.0
+
+
+class FinalPhase(_Frozen):
+    """The last epochs of a run: augmentation is the flip and this shift, no mixup. 0: none."""
+
+    epochs: Count = 0
+    shift: Shift = 2.0
+    label_smoothing: Fraction = 0.05
 
 
 class Checkpoint(_Frozen):
@@ -131,6 +140,7 @@ class Stage(_Frozen):
     model: Model | None = None
     training: Training | None = None
     augment: Augment | None = None
+    final_phase: FinalPhase | None = None
     checkpoint: Checkpoint | None = None
     logging: Logging | None = None
 
@@ -156,6 +166,7 @@ class Config(_Frozen):
     model: Model = Model()
     training: Training = Training()
     augment: Augment = Augment()
+    final_phase: FinalPhase = FinalPhase()
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
     stages: tuple[Stage, ...] = ()

@@ -8,8 +8,6 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
-from ferspore.labels import EMOTIONS
-
 EMA_PREFIX = "ema."
 
 _blend = ops.MultitypeFuncGraph("blend")
@@ -43,7 +41,6 @@ class StepSettings:
     optimizer: str
     momentum: float
     weight_decay: float
-    label_smoothing: float
     ema_decay: float
     loss_scale: float = 1.0
 
@@ -66,17 +63,10 @@ class Schedule(LearningRateSchedule):
 
 
 class SoftTargetLoss(nn.Cell):
-    """Mean cross-entropy of logits (B,7) against soft targets (B,7), with label smoothing
-    (Szegedy et al. 2016, arXiv:1512.00567): a share ``smoothing`` is spread over all classes."""
-
-    def __init__(self, smoothing: float):
-        super().__init__()
-        self.keep = 1.0 - smoothing
-        self.spread = smoothing / len(EMOTIONS)
+    """Mean cross-entropy of logits (B,7) against soft targets (B,7)."""
 
     def construct(self, logits, targets):
         logits = ops.cast(logits, mstype.float32)
-        targets = targets * self.keep + self.spread
         return -ops.mean(ops.reduce_sum(targets * ops.log_softmax(logits, -1), -1))
 
 
@@ -112,7 +102,7 @@ class TrainStep(nn.Cell):
     def __init__(self, network: nn.Cell, settings: StepSettings, schedule: Schedule):
         super().__init__(auto_prefix=False)
         self.network = network
-        self.loss = SoftTargetLoss(settings.label_smoothing)
+        self.loss = SoftTargetLoss()
         self.optimizer = build_optimizer(network, settings, schedule)
         self.weights = ParameterTuple(network.trainable_params())
         self.grad = ops.value_and_grad(self.forward, None, self.weights)

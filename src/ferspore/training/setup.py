@@ -104,10 +104,22 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         Faces(resize(faces.images, config.data.face_size), faces.labels),
         seed=config.seed,
         batch_size=config.training.batch_size,
-        augmentation=Augmentation(
-            **config.augment.model_dump(), mixup_alpha=config.training.mixup_alpha
-        ),
+        augmentation=augmentation_of(config),
     )
+
+
+def augmentation_of(config: Config) -> Callable[[int], Augmentation]:
+    """Epoch (1-based) -> augmentation of this run."""
+    training, final = config.training, config.final_phase
+    most = Augmentation(
+        **config.augment.model_dump(),
+        mixup_alpha=training.mixup_alpha,
+        label_smoothing=training.label_smoothing,
+    )
+    last = Augmentation(
+        flip=config.augment.flip, shift=final.shift, label_smoothing=final.label_smoothing
+    )
+    return lambda epoch: last if epoch > training.epochs - final.epochs else most
 
 
 def schedule_of(config: Config, steps_per_epoch: int) -> Callable[[int], float]:
@@ -142,7 +154,6 @@ def build_step(
         optimizer=config.training.optimizer,
         momentum=config.training.momentum,
         weight_decay=config.training.weight_decay,
-        label_smoothing=config.training.label_smoothing,
         ema_decay=config.training.ema_decay,
         loss_scale=1.0 if level == "O0" else FP16_LOSS_SCALE,
     )
