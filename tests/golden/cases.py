@@ -5,7 +5,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,9 @@ class StepCase:
     label_smoothing: float
     ema_decay: float
     peak: float = PEAK
+    teachers: tuple[tuple[int, tuple[int, ...]], ...] = ()  # width and blocks of each
+    teacher_weight: float = 0.0
+    teacher_temperature: float = 1.0
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -59,7 +62,18 @@ STEPS = {
     "step_adamw": StepCase(True, "adamw", 0.9, 0.5, 0.1, 0.3, peak=0.01),
     "step_no_momentum": StepCase(False, "sgd", 0.0, 0.05, 0.0, 0.0),
 }
+STEPS["step_taught"] = replace(
+    STEPS["step_sgd"],
+    peak=0.03,
+    teachers=((4, (1, 2)), (8, (1, 1, 1))),
+    teacher_weight=0.7,
+    teacher_temperature=3.0,
+)
 STEP_WIDTH, STEP_BLOCKS, STEP_FACES, STEP_SIZE = 8, (1, 1), 5, 24
+
+
+def teacher_seed(number: int, seed: int) -> int:
+    return 10 * (number + 1) + seed
 
 
 def parameter_values(shapes: Mapping[str, Iterable[int]], seed: int) -> dict[str, np.ndarray]:

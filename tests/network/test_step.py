@@ -9,6 +9,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from ferspore.data.augment import smooth
+from ferspore.network.distillation import DistillationStep, Teachers
 from ferspore.network.resnet import Architecture, ResNet
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import (
@@ -55,7 +56,13 @@ class Run:
             ),
             len(cases.RATES),
         )
-        self.step = TrainStep(network, settings, schedule)
+        nets = [ResNet(Architecture(*sizes, False)) for sizes in case.teachers]
+        self.teachers = Teachers(nets, case.teacher_temperature) if nets else None
+        if self.teachers is None:
+            self.step = TrainStep(network, settings, schedule)
+        else:
+            weight = case.teacher_weight
+            self.step = DistillationStep(network, settings, schedule, self.teachers, weight)
         self.step.set_train()
         self.fresh = self.state()
 
@@ -63,6 +70,12 @@ class Run:
         return {p.name: p.asnumpy().copy() for p in self.step.get_parameters()}
 
     def reset(self, seed: int) -> None:
+        for number, net in enumerate(self.teachers.networks if self.teachers else ()):
+            own = {p.name.removeprefix(f"networks.{number}."): p for p in net.get_parameters()}
+            shapes = {name: p.shape for name, p in own.items()}
+            seed_of_net = cases.teacher_seed(number, seed)
+            for name, value in cases.parameter_values(shapes, seed_of_net).items():
+                own[name].set_data(Tensor(value))
         shapes = {p.name: p.shape for p in self.step.network.get_parameters()}
         values = cases.parameter_values(shapes, seed)
         for parameter in self.step.get_parameters():
@@ -123,6 +136,18 @@ def test_golden_step_values_are_those_of_the_twin(twin, name, case):
     assert golden.keys() == again.keys()
     for key, value in golden.items():
         np.testing.assert_allclose(again[key], value, rtol=1e-5, atol=1e-8, err_msg=key)
+
+
+def test_teachers_are_no_part_of_the_step_and_never_change(runs, sgd_state):
+    run = runs["step_taught"]
+    assert run.train(seed=1).keys() == sgd_state.keys()
+    run.step.set_train()
+    assert not any(cell.training for _, cell in run.teachers.cells_and_names())
+    for parameter in run.teachers.get_parameters():
+        _, number, name = parameter.name.split(".", 2)
+        seed = cases.teacher_seed(int(number), 1)
+        (value,) = cases.parameter_values({name: parameter.shape}, seed).values()
+        assert np.array_equal(parameter.asnumpy(), value), parameter.name
 
 
 def test_one_process_repeats_itself_bit_for_bit(runs, sgd_state):

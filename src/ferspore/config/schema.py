@@ -86,6 +86,9 @@ class Training(_Frozen):
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"  # as mindspore.amp.auto_mixed_precision
     patience: Count = 0  # epochs without an improvement
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
+    teacher_weight: Annotated[Float, Field(gt=0, le=1)] = 0.9  # of their term in the loss
+    teacher_temperature: Annotated[Float, Field(gt=0)] = 1.0
 
     @field_validator("momentum")
     @classmethod

@@ -92,6 +92,7 @@ def build_optimizer(network: nn.Cell, settings: StepSettings, schedule: Schedule
 class TrainStep(nn.Cell):
     """Faces (B,1,48,48), targets (B,7) -> loss, a scalar; updates everything that is state.
 
+    ``targets`` are what the loss takes beside the logits, one tensor or more.
     SGD is PyTorch's: ``v = m v + g + wd w; w -= lr (g + wd w + m v)``. AdamW decays first,
     ``w -= lr wd w``, then takes Adam's step (Loshchilov & Hutter 2019, arXiv:1711.05101) as
     MindSpore's ``nn.Adam`` has it: ``lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + 1e-8)``.
@@ -99,10 +100,17 @@ class TrainStep(nn.Cell):
     ``decay = min(ema_decay, (1 + t) / (10 + t))``, t the 0-based global step.
     """
 
-    def __init__(self, network: nn.Cell, settings: StepSettings, schedule: Schedule):
+    def __init__(
+        self,
+        network: nn.Cell,
+        settings: StepSettings,
+        schedule: Schedule,
+        loss: nn.Cell | None = None,
+    ):
+        """``loss``: a `SoftTargetLoss` if not given."""
         super().__init__(auto_prefix=False)
         self.network = network
-        self.loss = SoftTargetLoss()
+        self.loss = SoftTargetLoss() if loss is None else loss
         self.optimizer = build_optimizer(network, settings, schedule)
         self.weights = ParameterTuple(network.trainable_params())
         self.grad = ops.value_and_grad(self.forward, None, self.weights)
@@ -121,13 +129,13 @@ class TrainStep(nn.Cell):
             average.requires_grad = False
         self.hyper_map = ops.HyperMap()
 
-    def forward(self, faces, targets):
-        loss = self.loss(self.network(faces), targets)
+    def forward(self, faces, *targets):
+        loss = self.loss(self.network(faces), *targets)
         return loss * self.loss_scale if self.scaled else loss
 
-    def construct(self, faces, targets):
+    def construct(self, faces, *targets):
         step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
-        loss, gradients = self.grad(faces, targets)
+        loss, gradients = self.grad(faces, *targets)
         if self.scaled:
             loss = loss / self.loss_scale
             gradients = self.hyper_map(ops.partial(_unscale, self.loss_scale), gradients)

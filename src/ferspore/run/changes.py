@@ -8,7 +8,7 @@ from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
 
-COMPARED_KEYS = {"data.csv"}  # by content instead: a moved file is no change
+COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved file is no change
 FREE_KEYS = COMPARED_KEYS | {
     "name",
     "device",
