@@ -63,7 +63,8 @@ TRAINERS = ("train", "sweep")  # ferspore's
 # Minutes become a second: these words are added.
 SMALL = {
     "training.epochs": 1, "training.batch_size": 64, "model.width": 4, "model.blocks": [1],
-    "data.face_size": 16, "training.ema_decay": 0,
+    "data.face_size": 16, "training.ema_decay": 0, "training.teachers": [],
+    "final_phase.epochs": 0,
 }  # fmt: skip
 SMALLER = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 LONG = ("benchmarks/", "tests/soak")  # only their arguments are read

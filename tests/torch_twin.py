@@ -22,6 +22,7 @@ from tests.golden.cases import (
     batch,
     parameter_values,
     step_batches,
+    teacher_seed,
 )
 
 SUFFIXES = {
@@ -204,13 +205,36 @@ def moments(twin: Twin, optimizer: torch.optim.Optimizer) -> dict[str, np.ndarra
     return found
 
 
+class Taught:
+    """Soft cross-entropy, and that of the softened logits against the teachers' mean softened
+    probabilities, times the temperature squared (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    def __init__(self, case: StepCase, seed: int):
+        self.case = case
+        self.teachers = [Twin(*sizes, False).eval() for sizes in case.teachers]
+        for number, teacher in enumerate(self.teachers):
+            values = parameter_values(shapes_of(teacher), teacher_seed(number, seed))
+            load_values(teacher, values)
+
+    def loss(self, logits, faces, targets):
+        case = self.case
+        own = functional.cross_entropy(logits, targets, label_smoothing=case.label_smoothing)
+        if not self.teachers:
+            return own
+        heat = case.teacher_temperature
+        with torch.no_grad():
+            answers = [torch.softmax(teacher(faces) / heat, 1) for teacher in self.teachers]
+        learned = functional.cross_entropy(logits / heat, torch.stack(answers).mean(0))
+        return (1 - case.teacher_weight) * own + case.teacher_weight * heat**2 * learned
+
+
 def train(case: StepCase, seed: int) -> dict[str, np.ndarray]:
     """The state after the case's steps: parameters, ``ema.*`` and moments (PyTorch's prefixes) by
     MindSpore name, and ``losses`` of all steps."""
     twin = Twin("3x3", STEP_CHANNELS, STEP_BLOCKS, case.squeeze_excite)
     load_values(twin, parameter_values(shapes_of(twin), seed))
     twin.train()
-    optimizer = make_optimizer(twin, case)
+    optimizer, taught = make_optimizer(twin, case), Taught(case, seed)
     tracked = {n: t for n, t in mindspore_names(twin).items() if not n.startswith("normalize.")}
     averages = {n: t.detach().clone() for n, t in tracked.items()} if case.ema_decay else {}
     losses = []
@@ -218,7 +242,7 @@ def train(case: StepCase, seed: int) -> dict[str, np.ndarray]:
         faces, targets = torch.from_numpy(faces).double(), torch.from_numpy(targets).double()
         set_rate(optimizer, case.rates[step], step)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(twin(faces), targets, label_smoothing=case.label_smoothing)
+        loss = taught.loss(twin(faces), faces, targets)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -1,6 +1,7 @@
 """``ferspore train`` up to where MindSpore is needed: options, refusals, --print_config."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def contents():
 
 def build(state, folder=ST):
     small_folders.BUILDERS[state](folder)
+
+
+def test_the_command_in_a_sidecar_names_no_absolute_path():
+    lists = 'training.teachers=["/a b/c.ckpt", d/e.ckpt,/f/g.ckpt]'
+    told = train.told_command(["--data_csv", "/home/me/faces.csv", "--set", lists])
+    assert shlex.split(told)[2:] == [
+        "--data_csv", "faces.csv", "--set", 'training.teachers=["c.ckpt", d/e.ckpt,g.ckpt]',
+    ]  # fmt: skip
 
 
 # --- the run's folder -----------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_an_automatic_name_shows_what_defines_the_run():
     assert named(training__epochs=50, data__csv="elsewhere.csv", name="x", device="CPU") == base
     assert named(training__epochs=50, training__mixup_alpha=0.2) == base + "_mixup_alpha0.2"
     assert named(training__epochs=50, model__blocks=[2, 2]) == base + "_blocks2-2"
+    assert named(training__epochs=50, final_phase__epochs=5) == base + "_final_epochs5"
     assert named(training__epochs=50, seed=2).endswith("_s2")
     of_channels = named(training__epochs=50, model__stem="5x5", model__channels=[16, 64, 96])
     assert of_channels == base.replace("w32", "c16-64-96") + "_stem5x5"

@@ -17,7 +17,7 @@ def make(seed=1, augmentation=ALL, count=COUNT):
     images = np.random.default_rng(99).integers(0, 256, (count, 48, 48), dtype=np.uint8)
     images[:, 0, 0] = np.arange(count)
     faces = Faces(images, (np.arange(count) % 7).astype(np.uint8))
-    return Batches(faces, seed=seed, batch_size=BATCH, augmentation=augmentation)
+    return Batches(faces, seed=seed, batch_size=BATCH, augmentation=lambda _: augmentation)
 
 
 def batch_of(batches, epoch, step):
@@ -104,6 +104,23 @@ def test_augmentation_leaves_the_order_and_the_faces_alone():
 def test_mixup_blends_the_targets():
     _, targets = batch_of(make(augmentation=Augmentation(mixup_alpha=1.0)), 1, 1)
     assert ((targets > 0).sum(axis=1) == 2).any()
+
+
+def test_mixed_targets_are_smoothed():
+    mixed, smoothed = (
+        batch_of(make(augmentation=Augmentation(mixup_alpha=1.0, label_smoothing=s)), 1, 1)[1]
+        for s in (0.0, 0.7)
+    )
+    assert smoothed.dtype == np.float32
+    np.testing.assert_allclose(smoothed, 0.3 * mixed + 0.1, atol=1e-6)
+
+
+def test_an_epoch_has_the_augmentation_of_its_number():
+    batches = make()
+    batches.augmentation = {1: ALL, 2: OFF, 3: ALL}.__getitem__
+    for epoch, augmentation in ((3, ALL), (2, OFF), (1, ALL)):
+        expected = batch_of(make(augmentation=augmentation), epoch, 2)
+        assert_same(batch_of(batches, epoch, 2), expected)
 
 
 def test_fewer_faces_than_a_batch_are_refused():

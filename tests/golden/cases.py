@@ -5,7 +5,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,11 @@ class StepCase:
     label_smoothing: float
     ema_decay: float
     peak: float = PEAK
+    teachers: tuple[
+        tuple[str, tuple[int, ...], tuple[int, ...]], ...
+    ] = ()  # stem, channels, blocks
+    teacher_weight: float = 0.0
+    teacher_temperature: float = 1.0
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -61,7 +66,18 @@ STEPS = {
     "step_adamw": StepCase(True, "adamw", 0.9, 0.5, 0.1, 0.3, peak=0.01),
     "step_no_momentum": StepCase(False, "sgd", 0.0, 0.05, 0.0, 0.0),
 }
+STEPS["step_taught"] = replace(
+    STEPS["step_sgd"],
+    peak=0.03,
+    teachers=(("3x3", (4, 8), (1, 2)), ("5x5", (8, 12, 8), (1, 1, 1))),
+    teacher_weight=0.7,
+    teacher_temperature=3.0,
+)
 STEP_CHANNELS, STEP_BLOCKS, STEP_FACES, STEP_SIZE = (8, 16), (1, 1), 5, 24
+
+
+def teacher_seed(number: int, seed: int) -> int:
+    return 10 * (number + 1) + seed
 
 
 def parameter_values(shapes: Mapping[str, Iterable[int]], seed: int) -> dict[str, np.ndarray]:

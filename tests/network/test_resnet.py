@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from ferspore.data.augment import smooth
 from ferspore.network.resnet import (
     Architecture,
     ResNet,
@@ -56,7 +57,7 @@ class Judge:
         self.network = ResNet(
             Architecture(case.stem, case.channels, case.blocks, case.squeeze_excite)
         )
-        settings = StepSettings("sgd", 0.9, 0.0, case.label_smoothing, ema_decay=0.0)
+        settings = StepSettings("sgd", 0.9, 0.0, ema_decay=0.0)
         self.gradients = Gradients(TrainStep(self.network, settings, Schedule(lambda _: 0.1, 1)))
 
     def set_values(self, seed: int) -> None:
@@ -65,7 +66,8 @@ class Judge:
             parameter.set_data(Tensor(values[parameter.name]))
 
     def __call__(self, seed: int) -> dict[str, np.ndarray]:
-        faces, targets = map(Tensor, cases.batch(self.case.faces, self.case.size, seed))
+        faces, targets = cases.batch(self.case.faces, self.case.size, seed)
+        faces, targets = Tensor(faces), Tensor(smooth(targets, self.case.label_smoothing))
         half = self.case.size // 2
         self.set_values(seed)
         self.network.set_train(False)

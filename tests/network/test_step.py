@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from ferspore.data.augment import smooth
+from ferspore.network.distillation import DistillationStep, Teachers
 from ferspore.network.resnet import Architecture, ResNet
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import (
@@ -39,6 +41,7 @@ class Run:
     """A TrainStep of a case, compiled once; every ``train`` starts from the same fresh state."""
 
     def __init__(self, case: cases.StepCase, loss_scale: float = 1.0):
+        self.smoothing = case.label_smoothing
         network = ResNet(
             Architecture("3x3", cases.STEP_CHANNELS, cases.STEP_BLOCKS, case.squeeze_excite)
         )
@@ -46,7 +49,6 @@ class Run:
             case.optimizer,
             case.momentum,
             case.weight_decay,
-            case.label_smoothing,
             case.ema_decay,
             loss_scale,
         )
@@ -56,7 +58,13 @@ class Run:
             ),
             len(cases.RATES),
         )
-        self.step = TrainStep(network, settings, schedule)
+        nets = [ResNet(Architecture(*sizes, False)) for sizes in case.teachers]
+        self.teachers = Teachers(nets, case.teacher_temperature) if nets else None
+        if self.teachers is None:
+            self.step = TrainStep(network, settings, schedule)
+        else:
+            weight = case.teacher_weight
+            self.step = DistillationStep(network, settings, schedule, self.teachers, weight)
         self.step.set_train()
         self.fresh = self.state()
 
@@ -64,6 +72,12 @@ class Run:
         return {p.name: p.asnumpy().copy() for p in self.step.get_parameters()}
 
     def reset(self, seed: int) -> None:
+        for number, net in enumerate(self.teachers.networks if self.teachers else ()):
+            own = {p.name.removeprefix(f"networks.{number}."): p for p in net.get_parameters()}
+            shapes = {name: p.shape for name, p in own.items()}
+            seed_of_net = cases.teacher_seed(number, seed)
+            for name, value in cases.parameter_values(shapes, seed_of_net).items():
+                own[name].set_data(Tensor(value))
         shapes = {p.name: p.shape for p in self.step.network.get_parameters()}
         values = cases.parameter_values(shapes, seed)
         for parameter in self.step.get_parameters():
@@ -75,7 +89,10 @@ class Run:
         """The state after all steps, and ``losses`` float32 of each."""
         self.reset(seed)
         batches = cases.step_batches(seed)
-        losses = [self.step(Tensor(faces), Tensor(targets)) for faces, targets in batches]
+        losses = [
+            self.step(Tensor(faces), Tensor(smooth(targets, self.smoothing)))
+            for faces, targets in batches
+        ]
         return {"losses": np.array([loss.asnumpy() for loss in losses])} | self.state()
 
 
@@ -121,6 +138,18 @@ def test_golden_step_values_are_those_of_the_twin(twin, name, case):
     assert golden.keys() == again.keys()
     for key, value in golden.items():
         np.testing.assert_allclose(again[key], value, rtol=1e-5, atol=1e-8, err_msg=key)
+
+
+def test_teachers_are_no_part_of_the_step_and_never_change(runs, sgd_state):
+    run = runs["step_taught"]
+    assert run.train(seed=1).keys() == sgd_state.keys()
+    run.step.set_train()
+    assert not any(cell.training for _, cell in run.teachers.cells_and_names())
+    for parameter in run.teachers.get_parameters():
+        _, number, name = parameter.name.split(".", 2)
+        seed = cases.teacher_seed(int(number), 1)
+        (value,) = cases.parameter_values({name: parameter.shape}, seed).values()
+        assert np.array_equal(parameter.asnumpy(), value), parameter.name
 
 
 def test_one_process_repeats_itself_bit_for_bit(runs, sgd_state):
@@ -179,7 +208,7 @@ def test_adam_adds_epsilon_before_the_bias_correction():
     steps by 0.240 of the rate ("epsilon hat"), where PyTorch's AdamW steps by 0.909."""
     layer = nn.Dense(1, 1, has_bias=False)
     layer.weight.set_data(Tensor([[0.0]], ms.float32))
-    settings = StepSettings("adamw", 0.9, 0.0, 0.0, 0.0)
+    settings = StepSettings("adamw", 0.9, 0.0, 0.0)
     optimizer = build_optimizer(layer, settings, Schedule(lambda _: 0.1, 1))
     optimizer((Tensor([[1e-7]], ms.float32),))
     gradient, epsilon = 1e-7, 1e-8

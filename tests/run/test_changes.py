@@ -7,7 +7,13 @@ import pytest
 from ferspore.config.loading import RUN, Override, load_config
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
-from ferspore.run.changes import FREE_KEYS, WARNED_KEYS, resumed_config, run_config
+from ferspore.run.changes import (
+    COMPARED_KEYS,
+    FREE_KEYS,
+    WARNED_KEYS,
+    resumed_config,
+    run_config,
+)
 from ferspore.run.folder import read_folder
 from tests.run import small_folders
 from tests.run.decision_table import PAGE
@@ -40,11 +46,17 @@ OTHERS = {
     "training.amp_level": "O2",
     "training.patience": 7,
     "training.monitor": "val_loss",
+    "training.teachers": ["moved.ckpt"],
+    "training.teacher_weight": 0.5,
+    "training.teacher_temperature": 2.0,
     "augment.flip": False,
     "augment.shift": 1.0,
     "augment.rotation": 5.0,
     "augment.scale": 0.25,
     "augment.erasing": 0.25,
+    "final_phase.epochs": 1,
+    "final_phase.shift": 1.0,
+    "final_phase.label_smoothing": 0.25,
     "checkpoint.keep_checkpoint_max": 3,
     "checkpoint.save_checkpoint_steps": 7,
     "logging.tensorboard": True,
@@ -53,7 +65,7 @@ OTHERS = {
 ONLY_ONE_VALUE = {"data.val_usage"}
 STAGES = {"stages"}  # the decision's table has them
 REFUSED_KEYS = OTHERS.keys() - FREE_KEYS - WARNED_KEYS.keys()
-QUIET = {"name", "data.csv"}  # free, and no line says so: the content of the CSV is compared
+QUIET = {"name", *COMPARED_KEYS}  # free, and no line says so: the files' contents are compared
 
 
 def values(config):
@@ -149,6 +161,26 @@ def test_epochs_that_have_begun_may_be_the_last(folder):
     loaded, (line,) = resumed(folder, given(training__epochs=2))
     assert loaded.config.training.epochs == 2
     assert "training.epochs: 3 -> 2" in line and "from step 7 on" in line
+
+
+@pytest.fixture
+def phased(tmp_path):
+    settings = {**small_folders.SETTINGS, "final_phase": {"epochs": 2}}
+    small_folders.stopped(tmp_path / "run", settings=settings)
+    return tmp_path / "run"
+
+
+def test_the_final_phase_moves_with_the_end(phased):
+    loaded, (line,) = resumed(phased, given(training__epochs=9))
+    assert loaded.config.final_phase.epochs == 2
+    assert line.endswith("from step 7 on; the final phase begins with epoch 8")
+
+
+def test_epochs_below_the_final_phase_are_refused(tmp_path):
+    settings = {**small_folders.SETTINGS, "final_phase": {"epochs": 3}}
+    small_folders.stopped(tmp_path / "run", settings=settings)
+    with pytest.raises(ConfigError, match=r"^final_phase\.epochs: received 3, .* which is 2 \["):
+        resumed(tmp_path / "run", given(training__epochs=2))
 
 
 # --- init_from ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+import yaml
 
 from ferspore.run.listing import list_runs, lock_holder, run_state
 from ferspore.run.lock import RunLock
@@ -38,11 +39,11 @@ def cut_back(folder, last):
 
 
 def set_value(folder, key, value):
+    """In the section training."""
     path = folder / "config.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    (place,) = [i for i, line in enumerate(lines) if line.strip().startswith(f"{key}:")]
-    lines[place] = f"{lines[place].split(':')[0]}: {value}\n"
-    path.write_text("".join(lines))
+    tree = yaml.safe_load(path.read_text())
+    tree["training"][key] = value
+    path.write_text(yaml.safe_dump(tree))
 
 
 def reseal(sidecar, **changes):

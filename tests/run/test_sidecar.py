@@ -85,6 +85,7 @@ def test_a_snapshots_sidecar_says_where_the_run_stands(snapshot):
         ({"epoch": "2"}, "epoch: Input should be a valid integer"),
         ({"unknown": 1}, "unknown: Extra inputs are not permitted"),
         ({"best_accuracy": 1.5}, "best_accuracy: Input should be less than"),
+        ({"teachers": ["x.ckpt"]}, "teachers.0: String should match"),
         ({"kind": "other"}, "its sidecar's"),
         ({"checkpoint": "fer-1_1.ckpt"}, r"it is that of|is that of 'fer-1_1\.ckpt'"),
         ({"format": 0}, "format: Input should be 2"),

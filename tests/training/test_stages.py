@@ -14,7 +14,7 @@ from ferspore.config.schema import ConfigError
 from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.network.resnet import build_network
-from ferspore.run.asked import Asked
+from ferspore.run.asked import Asked, RefusalError
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.folder import read_snapshot
 from ferspore.training.setup import architecture_in
@@ -125,6 +125,13 @@ def test_a_hand_over_that_cannot_be_is_refused_before_the_first_stage(csv, tmp_p
     with pytest.raises(ConfigError) as caught:
         staged(tmp_path / "run", given(csv, tmp_path, stages))
     assert "stage full from small: stem.0.weight has the shape (8, 1, 3, 3)" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_teachers_that_are_not_there_are_refused_before_the_first_stage(csv, tmp_path):
+    stages = [STAGES[0], {"name": "full", "training": {"teachers": ["gone.ckpt"]}}]
+    with pytest.raises(RefusalError, match=r"stage full: training\.teachers: gone\.ckpt: No such"):
+        staged(tmp_path / "run", given(csv, tmp_path, stages))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,7 @@
 """Train a facial-expression model, or resume a run: ferspore train --data_csv fer2013.csv"""
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,8 @@ def told_command(words: list[str]) -> str:
 
     def bare(word: str) -> str:
         key, equals, value = word.rpartition("=")
+        if value.startswith("["):  # a list of paths
+            return key + equals + re.sub(r"(?<=[\[, \"'])/[^,\]]*/", "", value)
         return key + equals + (Path(value).name if Path(value).is_absolute() else value)
 
     return shlex.join(["python", "src/train.py", *map(bare, words)])

@@ -72,6 +72,15 @@ def stage_faults(stages: Any) -> list[tuple[KeyPath, str]]:
     return found
 
 
+def final_phase_faults(config: Config) -> list[tuple[KeyPath, str]]:
+    """A final phase that is longer than the run."""
+    received, longest = config.final_phase.epochs, config.training.epochs
+    if received <= longest:
+        return []
+    text = f"received {received}, expected a number up to training.epochs, which is {longest}"
+    return [(("final_phase", "epochs"), text)]
+
+
 def shown(value: Any) -> str:
     """A received value as a file would spell it, on one short line."""
     text = json.dumps(value, default=repr, ensure_ascii=False)

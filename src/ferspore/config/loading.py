@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ferspore.config.faults import fault_text, shown, stage_faults
+from ferspore.config.faults import fault_text, final_phase_faults, shown, stage_faults
 from ferspore.config.paths import KeyPath, dotted, flat
 from ferspore.config.schema import SECTIONS, Config, ConfigError
 from ferspore.config.yaml_text import parse_yaml, plain
@@ -261,6 +261,7 @@ def _validate(leaves: Leaves, faults: list[str]) -> Config:
     found = stage_faults(tree.get("stages"))
     try:
         config = Config.model_validate(tree)
+        found += final_phase_faults(config)
     except ValidationError as error:
         found = [(fault["loc"], fault_text(fault)) for fault in error.errors()] + found
     for path, text in found:

@@ -46,6 +46,7 @@ NonNegative = Annotated[Float, Field(ge=0)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 Seed = Annotated[Int, Field(ge=0, le=2**32 - 1)]
 Channels = Annotated[Int, Field(ge=4, le=2048)]
+Shift = Annotated[Float, Field(ge=0, le=24)]  # pixels along each axis
 StageBlocks = Annotated[Int, Field(ge=1, le=8)]
 
 
@@ -111,6 +112,9 @@ class Training(_Frozen):
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"  # as mindspore.amp.auto_mixed_precision
     patience: Count = 0  # epochs without an improvement
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
+    teacher_weight: Annotated[Float, Field(gt=0, le=1)] = 0.9  # of their term in the loss
+    teacher_temperature: Annotated[Float, Field(gt=0)] = 1.0
 
     @field_validator("momentum")
     @classmethod
@@ -124,10 +128,18 @@ class Augment(_Frozen):
     """Augmentation: shift in pixels, rotation in degrees, erasing as a probability."""
 
     flip: Bool = True
-    shift: Annotated[Float, Field(ge=0, le=24)] = 4.0
+    shift: Shift = 4.0
     rotation: Annotated[Float, Field(ge=0, le=180)] = 0.0
     scale: Annotated[Float, Field(ge=0, le=0.5)] = 0.0
     erasing: Annotated[Float, Field(ge=0, le=1)] = 0.0
+
+
+class FinalPhase(_Frozen):
+    """The last epochs of a run: augmentation is the flip and this shift, no mixup. 0: none."""
+
+    epochs: Count = 0
+    shift: Shift = 2.0
+    label_smoothing: Fraction = 0.05
 
 
 class Checkpoint(_Frozen):
@@ -157,6 +169,7 @@ class Stage(_Frozen):
     model: Model | None = None
     training: Training | None = None
     augment: Augment | None = None
+    final_phase: FinalPhase | None = None
     checkpoint: Checkpoint | None = None
     logging: Logging | None = None
 
@@ -182,6 +195,7 @@ class Config(_Frozen):
     model: Model = Model()
     training: Training = Training()
     augment: Augment = Augment()
+    final_phase: FinalPhase = FinalPhase()
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
     stages: tuple[Stage, ...] = ()

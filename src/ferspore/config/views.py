@@ -56,7 +56,8 @@ def auto_name(config: Config) -> str:
     name = "fer_resnet-" + "_".join(text.format(_short(leaves[key])) for key, text in named.items())
     for key, _, value in differences(Config(), config):
         if key not in _NAMED and not key.startswith(NOT_DEFINING):
-            name += f"_{key.rpartition('.')[2]}{_short(value)}"
+            label = key.replace("final_phase.", "final_").rpartition(".")[2]
+            name += f"_{label}{_short(value)}"
     return name
 
 

@@ -24,6 +24,7 @@ class Augmentation:
     scale: a face is scaled by a factor in 1 - scale .. 1 + scale; below 1.
     erasing: probability of a rectangle of noise in a face, 0..1.
     mixup_alpha: see `mixup`; 0 switches it off.
+    label_smoothing: see `smooth`.
     """
 
     flip: bool = False
@@ -32,6 +33,7 @@ class Augmentation:
     scale: float = 0.0
     erasing: float = 0.0
     mixup_alpha: float = 0.0
+    label_smoothing: float = 0.0
 
 
 def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
@@ -40,8 +42,8 @@ def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmenta
     Each face is flipped, then scaled and turned about its centre, then shifted; all amounts are
     uniform, and together they are one resampling. Without rotation and scale the shifts are whole
     pixels and no value is interpolated. Then a rectangle of some faces is overwritten with noise
-    (Zhong et al. 2020, "Random Erasing Data Augmentation", arXiv:1708.04896). Mixup, which needs
-    the targets, is a step of its own: `mixup`.
+    (Zhong et al. 2020, "Random Erasing Data Augmentation", arXiv:1708.04896). What changes the
+    targets is a step of its own: `mixup`, `smooth`.
 
     The numbers drawn from `rng` depend on the batch's shape alone, so changing one setting leaves
     the draws of the others as they were.
@@ -87,6 +89,14 @@ def mixup(
     lam = np.float32(rng.beta(alpha, alpha))
     partners = rng.permutation(len(images))
     return tuple(lam * x + (1 - lam) * x[partners] for x in (images, targets))
+
+
+def smooth(targets: np.ndarray, share: float) -> np.ndarray:
+    """Spread a share of each target, float32 (B, classes), evenly over all classes.
+
+    Label smoothing, Szegedy et al. 2016, arXiv:1512.00567.
+    """
+    return targets * np.float32(1 - share) + np.float32(share / targets.shape[1])
 
 
 def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:

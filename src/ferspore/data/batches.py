@@ -4,11 +4,11 @@ Order and augmentation derive from these three numbers alone, never from hidden 
 resumed run sees the same batches as one that was never stopped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ferspore.data.augment import Augmentation, augment, mixup
+from ferspore.data.augment import Augmentation, augment, mixup, smooth
 from ferspore.data.faces import Faces
 from ferspore.labels import EMOTIONS
 
@@ -19,8 +19,17 @@ class Batches:
     Each epoch visits the faces in an order of its own and drops the last ones that fill no batch.
     """
 
-    def __init__(self, faces: Faces, *, seed: int, batch_size: int, augmentation: Augmentation):
-        """
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        seed: int,
+        batch_size: int,
+        augmentation: Callable[[int], Augmentation],
+    ):
+        """``augmentation`` gives that of an epoch (1-based). It must be a pure function: epochs are
+        drawn ahead of the training.
+
         Raises:
             ValueError: there are fewer faces than ``batch_size``.
         """
@@ -38,14 +47,17 @@ class Batches:
 
     def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
-        targets float32 (B,7) that sum to 1; ``order`` is ``self.order(epoch)``."""
+        targets float32 (B,7) that sum to 1, mixed and smoothed; ``order`` is
+        ``self.order(epoch)``."""
+        augmentation = self.augmentation(epoch)
         indices = order[(step - 1) * self.batch_size : step * self.batch_size]
         rng = np.random.default_rng([self.seed, epoch, step])
-        images = augment(self.faces.images[indices], rng, self.augmentation)
+        images = augment(self.faces.images[indices], rng, augmentation)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
-        return mixup(
-            images[:, None].astype(np.float32), targets, rng, self.augmentation.mixup_alpha
+        mixed, targets = mixup(
+            images[:, None].astype(np.float32), targets, rng, augmentation.mixup_alpha
         )
+        return mixed, smooth(targets, augmentation.label_smoothing)
 
 
 class EpochSource:

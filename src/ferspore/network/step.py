@@ -8,8 +8,6 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
-from ferspore.labels import EMOTIONS
-
 EMA_PREFIX = "ema."
 
 _blend = ops.MultitypeFuncGraph("blend")
@@ -43,7 +41,6 @@ class StepSettings:
     optimizer: str
     momentum: float
     weight_decay: float
-    label_smoothing: float
     ema_decay: float
     loss_scale: float = 1.0
 
@@ -66,17 +63,10 @@ class Schedule(LearningRateSchedule):
 
 
 class SoftTargetLoss(nn.Cell):
-    """Mean cross-entropy of logits (B,7) against soft targets (B,7), with label smoothing
-    (Szegedy et al. 2016, arXiv:1512.00567): a share ``smoothing`` is spread over all classes."""
-
-    def __init__(self, smoothing: float):
-        super().__init__()
-        self.keep = 1.0 - smoothing
-        self.spread = smoothing / len(EMOTIONS)
+    """Mean cross-entropy of logits (B,7) against soft targets (B,7)."""
 
     def construct(self, logits, targets):
         logits = ops.cast(logits, mstype.float32)
-        targets = targets * self.keep + self.spread
         return -ops.mean(ops.reduce_sum(targets * ops.log_softmax(logits, -1), -1))
 
 
@@ -102,6 +92,7 @@ def build_optimizer(network: nn.Cell, settings: StepSettings, schedule: Schedule
 class TrainStep(nn.Cell):
     """Faces (B,1,48,48), targets (B,7) -> loss, a scalar; updates everything that is state.
 
+    ``targets`` are what the loss takes beside the logits, one tensor or more.
     SGD is PyTorch's: ``v = m v + g + wd w; w -= lr (g + wd w + m v)``. AdamW decays first,
     ``w -= lr wd w``, then takes Adam's step (Loshchilov & Hutter 2019, arXiv:1711.05101) as
     MindSpore's ``nn.Adam`` has it: ``lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + 1e-8)``.
@@ -109,10 +100,17 @@ class TrainStep(nn.Cell):
     ``decay = min(ema_decay, (1 + t) / (10 + t))``, t the 0-based global step.
     """
 
-    def __init__(self, network: nn.Cell, settings: StepSettings, schedule: Schedule):
+    def __init__(
+        self,
+        network: nn.Cell,
+        settings: StepSettings,
+        schedule: Schedule,
+        loss: nn.Cell | None = None,
+    ):
+        """``loss``: a `SoftTargetLoss` if not given."""
         super().__init__(auto_prefix=False)
         self.network = network
-        self.loss = SoftTargetLoss(settings.label_smoothing)
+        self.loss = SoftTargetLoss() if loss is None else loss
         self.optimizer = build_optimizer(network, settings, schedule)
         self.weights = ParameterTuple(network.trainable_params())
         self.grad = ops.value_and_grad(self.forward, None, self.weights)
@@ -131,13 +129,13 @@ class TrainStep(nn.Cell):
             average.requires_grad = False
         self.hyper_map = ops.HyperMap()
 
-    def forward(self, faces, targets):
-        loss = self.loss(self.network(faces), targets)
+    def forward(self, faces, *targets):
+        loss = self.loss(self.network(faces), *targets)
         return loss * self.loss_scale if self.scaled else loss
 
-    def construct(self, faces, targets):
+    def construct(self, faces, *targets):
         step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
-        loss, gradients = self.grad(faces, targets)
+        loss, gradients = self.grad(faces, *targets)
         if self.scaled:
             loss = loss / self.loss_scale
             gradients = self.hyper_map(ops.partial(_unscale, self.loss_scale), gradients)

@@ -8,10 +8,10 @@ from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
 
-FREE_KEYS = {
+COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved file is no change
+FREE_KEYS = COMPARED_KEYS | {
     "name",
     "device",
-    "data.csv",  # the content is compared instead, so a moved file is no change
     "data.cache",
     "training.epochs",
     "training.patience",
@@ -76,8 +76,9 @@ def resumed_config(
             lines.append(
                 f"{key}: {before[key]} -> {epochs}; the learning rate now follows the schedule of "
                 f"{epochs} epochs from step {sidecar.global_step + 1} on"
+                + _final_phase_said(before["final_phase.epochs"], epochs)
             )
-        elif key not in ("name", "data.csv"):
+        elif key not in COMPARED_KEYS | {"name"}:
             lines.append(f"{key}: {_said(before[key])} -> {_said(after[key])}")
     if epochs < sidecar.epoch:
         faults.append(f"training.epochs: received {epochs}, but epoch {sidecar.epoch} has begun")
@@ -99,6 +100,10 @@ def _new_values(given: LoadedConfig) -> LoadedConfig:
 def values_of(config: Config) -> dict[str, Any]:
     """Every value by its dotted key."""
     return {dotted(path): value for path, value in flat(config.to_dict()).items()}
+
+
+def _final_phase_said(length: int, epochs: int) -> str:
+    return f"; the final phase begins with epoch {epochs - length + 1}" if length else ""
 
 
 def _said(value: Any) -> str:

@@ -42,6 +42,7 @@ class _Sidecar(BaseModel):
     run: str  # drawn at the run's start; empty where format 1 did not tell
     sequence: Count  # of the snapshots in the order in which they were written; 0 in format 1
     face_size: Annotated[int, Field(ge=1, le=1024)]  # pixels a side that the net sees
+    teachers: list[Digest] = []  # of the files of training.teachers; older sidecars have none
 
 
 class SnapshotSidecar(_Sidecar):

@@ -14,8 +14,9 @@ from ferspore.config.views import differences
 from ferspore.run.changes import FREE_KEYS
 from ferspore.run.names import CONFIG
 
-# A single run may go on to another length; in a sweep that is another experiment.
-NEUTRAL_KEYS = FREE_KEYS - {"training.epochs", "training.patience"}
+# A single run may go on to another length; in a sweep that is another experiment. Other teachers
+# are, too: what a finished run learned from is not compared.
+NEUTRAL_KEYS = FREE_KEYS - {"training.epochs", "training.patience", "training.teachers"}
 
 Settings = dict[str, Any]  # key path -> one value, in the order of the command line
 

@@ -32,7 +32,7 @@ from ferspore.training.recorder import StepRecorder
 from ferspore.training.restore import initialise_from, restore, take_over
 from ferspore.training.setup import Setup, architecture_in, facts_of, set_up
 from ferspore.training.snapshots import Snapshots
-from ferspore.training.stages import check_hand_overs
+from ferspore.training.stages import check_hand_overs, check_teachers
 from ferspore.training.telling import end_lines, finished_lines, resumed_line, stopped_line
 
 DONE, FAILED = 0, 1
@@ -77,6 +77,7 @@ def carry_out(decision: Decision | StagesDecision, say: Say) -> int:
 def run_stages(decision: StagesDecision, signals: runtime.StopSignals, say: Say) -> int:
     """One stage after another, up to the first that does not end well."""
     check_hand_overs(decision.loaded.config, decision.folder)
+    check_teachers(decision.parts)
 
     def keep_config() -> None:
         if decision.keep_config:

@@ -1,6 +1,6 @@
 """Configuration and CSV -> everything that a run needs before its first step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ferspore.data.csv import load_csv
 from ferspore.data.faces import Faces, FaceTable
 from ferspore.data.practice import csv_path
 from ferspore.data.resize import resize
+from ferspore.network.distillation import DistillationStep, Teachers
 from ferspore.network.resnet import Architecture, build_network
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import Schedule, StepSettings, TrainStep
@@ -23,6 +24,7 @@ from ferspore.run.asked import RefusalError
 from ferspore.run.sidecar import SnapshotSidecar
 from ferspore.run.writer import Facts
 from ferspore.tables import Say
+from ferspore.training.teachers import Teacher, load_teachers
 
 FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
 
@@ -37,6 +39,7 @@ class Setup:
     batches: Batches
     rate: Callable[[int], float]
     step: TrainStep
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def validation_faces(self) -> Faces:
@@ -47,14 +50,15 @@ def set_up(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Setup:
     """
     Raises:
         ConfigError, DataError, DeviceError: the user's input.
-        RefusalError: the CSV is not the one that the run ``going_on`` was trained on.
+        RefusalError: the CSV or the teachers are not those of the run ``going_on``, or cannot be.
     """
     device = choose_device(config, say)
+    teachers = teachers_of(config, going_on, say)
     table = load_faces(config, going_on, say)
     batches = build_batches(config, table)
     rate = schedule_of(config, batches.steps_per_epoch)
-    step = build_step(config, table, rate, batches.steps_per_epoch)
-    return Setup(config, device, table, batches, rate, step)
+    step = build_step(config, table, rate, batches.steps_per_epoch, teachers)
+    return Setup(config, device, table, batches, rate, step, teachers)
 
 
 def choose_device(config: Config, say: Say) -> str:
@@ -67,6 +71,15 @@ def choose_device(config: Config, say: Say) -> str:
             "GPU and Ascend, on the CPU only 'O0' is accepted"
         )
     return device
+
+
+def teachers_of(config: Config, going_on: SnapshotSidecar | None, say: Say) -> tuple[Teacher, ...]:
+    """
+    Raises:
+        RefusalError: see ``load_teachers``.
+    """
+    known = None if going_on is None else going_on.teachers
+    return load_teachers(config.training.teachers, config.data.face_size, known, say)
 
 
 def load_faces(config: Config, going_on: SnapshotSidecar | None, say: Say) -> FaceTable:
@@ -104,10 +117,22 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         Faces(resize(faces.images, config.data.face_size), faces.labels),
         seed=config.seed,
         batch_size=config.training.batch_size,
-        augmentation=Augmentation(
-            **config.augment.model_dump(), mixup_alpha=config.training.mixup_alpha
-        ),
+        augmentation=augmentation_of(config),
     )
+
+
+def augmentation_of(config: Config) -> Callable[[int], Augmentation]:
+    """Epoch (1-based) -> augmentation of this run."""
+    training, final = config.training, config.final_phase
+    most = Augmentation(
+        **config.augment.model_dump(),
+        mixup_alpha=training.mixup_alpha,
+        label_smoothing=training.label_smoothing,
+    )
+    last = Augmentation(
+        flip=config.augment.flip, shift=final.shift, label_smoothing=final.label_smoothing
+    )
+    return lambda epoch: last if epoch > training.epochs - final.epochs else most
 
 
 def schedule_of(config: Config, steps_per_epoch: int) -> Callable[[int], float]:
@@ -129,7 +154,11 @@ def architecture_in(config: Config) -> Architecture:
 
 
 def build_step(
-    config: Config, table: FaceTable, rate: Callable[[int], float], steps_per_epoch: int
+    config: Config,
+    table: FaceTable,
+    rate: Callable[[int], float],
+    steps_per_epoch: int,
+    teachers: Sequence[Teacher] = (),
 ) -> TrainStep:
     network = build_network(architecture_in(config), config.seed)
     images = table.splits["Training"].images
@@ -142,11 +171,15 @@ def build_step(
         optimizer=config.training.optimizer,
         momentum=config.training.momentum,
         weight_decay=config.training.weight_decay,
-        label_smoothing=config.training.label_smoothing,
         ema_decay=config.training.ema_decay,
         loss_scale=1.0 if level == "O0" else FP16_LOSS_SCALE,
     )
-    return TrainStep(network, settings, Schedule(rate, config.training.epochs * steps_per_epoch))
+    schedule = Schedule(rate, config.training.epochs * steps_per_epoch)
+    if not teachers:
+        return TrainStep(network, settings, schedule)
+    nets = [teacher.network for teacher in teachers]
+    taught = Teachers(nets, config.training.teacher_temperature)
+    return DistillationStep(network, settings, schedule, taught, config.training.teacher_weight)
 
 
 def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
@@ -157,9 +190,11 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
     if source != "practice":
         values["data"]["csv"] = str(table.path.resolve())
     data = {"csv": values["data"]["csv"], "sha256": table.sha256, "counts": table.counts}
+    paths, digests = config.training.teachers, [teacher.sha256 for teacher in setup.teachers]
     bare = {
         **values,
         "init_from": values["init_from"] and Path(values["init_from"]).name,
+        "training": {**values["training"], "teachers": [Path(p).name for p in paths]},
         "data": {**values["data"], "csv": Path(source).name},
     }
     return Facts(
@@ -168,6 +203,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
         snapshot={
             "config": values,
             "data": data,
+            "teachers": digests,
             "stage": stage,
             "command": command,
             "cores": runtime.cores(),
@@ -175,6 +211,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
         model={
             "config": bare,
             "data": {"csv": Path(source).name, "sha256": table.sha256},
+            "teachers": digests,
             "usage": config.data.val_usage,
             "command": command,
         },

@@ -1,13 +1,15 @@
-"""Whether each stage of a run can take the weights that it is to start from."""
+"""Whether each stage of a run can take the weights and the teachers that it is to have."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ferspore.config.loading import stage_config
 from ferspore.config.schema import Config, ConfigError
 from ferspore.evaluation.evaluator import shape_differences, weights_in
 from ferspore.network.resnet import ResNet
+from ferspore.run.asked import Decision, RefusalError
 from ferspore.run.ckpt import UnsoundError, read_ckpt
-from ferspore.training.setup import architecture_in
+from ferspore.training.setup import architecture_in, teachers_of
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -30,6 +32,20 @@ def check_hand_overs(config: Config, folder: Path) -> None:
             faults.append(f"stage {stage.name} from {own.init_from}: {fault}")
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def check_teachers(parts: Sequence[Decision]) -> None:
+    """
+    Raises:
+        RefusalError: a stage that is to be trained cannot have its teachers.
+    """
+    for part in parts:
+        if not part.is_finished:
+            sidecar = None if part.snapshot is None else part.snapshot.sidecar
+            try:
+                teachers_of(part.config, sidecar, say=lambda _: None)
+            except RefusalError as error:
+                raise RefusalError(f"stage {part.folder.name}: {error}") from error
 
 
 def _shapes(config: Config) -> Shapes:
