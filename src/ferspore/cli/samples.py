@@ -1,6 +1,6 @@
 """Draw faces that a checkpoint classifies correctly, for each emotion.
 
-ferspore samples --csv fer2013.csv --ckpt best_model.ckpt --num_samples 3
+ferspore samples --csv fer2013.csv --ckpt best_model.ckpt --num_samples 5
 """
 
 import argparse
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_split_arguments(parser)
     parser.add_argument(
-        "--num_samples", type=common.whole_number(1, 100), default=3, help="faces per emotion"
+        "--num_samples", type=common.whole_number(1, 100), default=5, help="faces per emotion"
     )
     parser.add_argument("--select", choices=ORDERS, default="confident", help="which faces")
     parser.add_argument(
@@ -55,6 +55,7 @@ def work(arguments: argparse.Namespace) -> None:
     choices = choose_correct(
         judged.probabilities,
         judged.faces.labels,
+        judged.faces.images,
         num_samples=arguments.num_samples,
         select=arguments.select,
         min_confidence=arguments.min_confidence,
@@ -65,7 +66,7 @@ def work(arguments: argparse.Namespace) -> None:
         write_samples(output / emotion, "correct", choice.chosen, judged, f"{emotion}, ")
         print(summary(emotion, choice, arguments))
     title = f"Correctly classified faces of {judged.usage}: {ORDERS[arguments.select]}"
-    style.save(faces.grid(correct_rows(choices, judged), title), output / "grid.png")
+    style.save(faces.labelled_rows(correct_rows(choices, judged), title), output / "grid.png")
     print(f"-> {output / 'grid.png'}")
 
 
@@ -77,5 +78,7 @@ def summary(emotion: str, choice: "Choice", arguments: argparse.Namespace) -> st
     found = f"{choice.correct} of {choice.shown} faces are classified correctly{enough}"
     if choice.correct == 0:
         return f"{emotion}: none, {found}"
-    few = f" ({arguments.num_samples} requested)" if choice.correct < arguments.num_samples else ""
-    return f"{emotion}: {len(choice.chosen)} drawn{few}, {found}"
+    drawn = len(choice.chosen)
+    again = ", the others repeat a photo" if drawn < choice.correct else ""
+    few = f" ({arguments.num_samples} requested{again})" if drawn < arguments.num_samples else ""
+    return f"{emotion}: {drawn} drawn{few}, {found}"
