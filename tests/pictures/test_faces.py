@@ -93,8 +93,10 @@ def test_a_row_has_its_label_at_the_left_and_goes_on_only_after_its_columns():
 
 def test_a_verdict_is_bold_below_its_caption():
     tile = Tile(np.hstack([face(1), face(2)]), "true sad", WRONG, "predicted happy 0.70")
-    for figure in (grid([("a", [Tile(face(1), tile.caption, WRONG, tile.verdict)])], "t"),
-                   labelled_rows([("a", [tile])], "t")):
+    for figure in (
+        grid([("a", [Tile(face(1), tile.caption, WRONG, tile.verdict)])], "t"),
+        labelled_rows([("a", [tile])], "t"),
+    ):
         weights = {text.get_text(): text.get_fontweight() for text in figure.texts}
         assert weights["true sad"] == "normal" and weights["predicted happy 0.70"] == "bold"
     assert pixels_of(figure, figure.axes[0]).shape == (96, 192)

@@ -205,7 +205,7 @@ def labelled_rows(
 
 
 def _label_width(label: str) -> float:
-    return min(WIDEST_LABEL, max(text_width(text, *how) for text, *how in _label_lines(label)))
+    return min(WIDEST_LABEL, max(text_width(*line) for line in _label_lines(label)))
 
 
 def _label_lines(label: str) -> list[tuple[str, float, str]]:

@@ -72,9 +72,7 @@ def per_class_table(judged: Judged) -> str:
 
 def sample_sections(judged: Judged) -> list[Section]:
     probabilities, labels = judged.probabilities, judged.faces.labels
-    correct = choose_correct(
-        probabilities, labels, judged.faces.images, num_samples=FACES_A_ROW
-    )
+    correct = choose_correct(probabilities, labels, judged.faces.images, num_samples=FACES_A_ROW)
     wrong = confident_mistakes(probabilities, labels)[:MISTAKES]
     right_title = f"Correctly classified faces of {judged.usage}"
     wrong_title = f"Most confident mistakes on {judged.usage}"
