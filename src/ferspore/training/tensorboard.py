@@ -35,6 +35,7 @@ PREFIX = "events.out.tfevents."  # TensorBoard looks for "tfevents" in a name
 SCALARS = {  # tag -> key of the epoch's line in metrics.jsonl
     "loss/train": "loss",
     "loss/val": "val_loss",
+    "accuracy/train": "train_accuracy",
     "accuracy/val": "val_accuracy",
     "learning_rate": "lr",
     "faces_per_second": "faces_per_second",
