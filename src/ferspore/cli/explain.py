@@ -114,8 +114,8 @@ def of_images(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups"
     detector = None if arguments.no_detect else common.face_detector()
     files, unusable = list_files(arguments.image)
     squares, faces, more = find_faces(files, detector)
-    for item in (*unusable, *more):
-        raise common.ToolError(item.reason)
+    if failed := [*unusable, *more]:
+        raise common.ToolError(failed[0].reason)
     if not len(faces):
         raise common.ToolError("no face found in the --image (--no_detect uses the whole image)")
     found = map(Explained, faces, *explain(evaluator, faces))
