@@ -14,7 +14,7 @@ from ferspore.pictures.style import FAINT, MARGIN, RIGHT, SMALL_POINTS, WRONG, s
 HEAT_COLOURS = "inferno"  # dark to bright, so it can also be read without colour
 MOST_COLOUR = 0.75  # share of the heat's colour over the face where the heat is 1
 FACES_A_LINE = 6
-SCALE = 50  # pixels below the faces: the colour scale and its words
+SCALE = 52  # pixels below the faces: the colour scale and its words
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def heat_rows(groups: Sequence[tuple[str, Sequence[Explained]]], title: str) -> 
     below them."""
     rows = [(label, [_pair(one) for one in own]) for label, own in groups]
     figure = labelled_rows(rows, title, FACES_A_LINE, SCALE)
-    top = figure.bbox.height - SCALE - MARGIN / 2
+    top = figure.bbox.height - SCALE
     bar = place(figure, MARGIN, top, 2 * CELL, 14)
     ramp, grey = np.linspace(0, 1, 256, dtype=np.float32), np.full((1, 256), 128, np.uint8)
     bar.imshow(overlay(grey, ramp[None]), aspect="auto")
@@ -56,9 +56,8 @@ def _pair(one: Explained) -> Tile:
     predicted = int(one.probabilities.argmax())
     colour = RIGHT if one.truth in (predicted, None) else WRONG
     known = "" if one.truth is None else f"true {EMOTIONS[one.truth]}"
-    caption = ", ".join(text for text in (one.name, known) if text)
+    lines = [", ".join(text for text in (one.name, known) if text)]
+    lines += [] if one.heat.any() else ["no heat"]
     verdict = f"predicted {EMOTIONS[predicted]} {one.probabilities[predicted]:.2f}"
-    if not one.heat.any():
-        verdict += ", no heat"
     both = np.hstack([np.stack([one.face] * 3, 2), overlay(one.face, one.heat)])
-    return Tile(both, caption, colour, verdict)
+    return Tile(both, "\n".join(filter(None, lines)), colour, verdict)
