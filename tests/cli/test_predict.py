@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from ferspore.cli import common, predict
 from ferspore.data.practice import draw_faces
@@ -14,7 +14,10 @@ from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS
 from ferspore.network.resnet import Architecture, build_network
+from ferspore.pictures.style import EMOTION_COLOURS
+from ferspore.use.faces import Square
 from ferspore.use.images import ImageError
+from ferspore.use.prediction import Prediction, write_copies
 from tests import runs
 from tests.runs import save_weights
 
@@ -117,6 +120,27 @@ def test_faces_are_found_and_marked(tmp_path, ckpt, faces, capsys):
     assert copies == ["two_emotions.png", "two_emotions_2.png"]
     with Image.open(tmp_path / "copies" / copies[0]) as copy:
         assert copy.size == (500, 260)
+
+
+def test_the_second_guess_is_named_on_request():
+    face = Prediction(Square(0, 0, 9), [0.1, 0.0, 0.2, 0.4, 0.0, 0.3, 0.0])
+    assert face.label(1) == "happy 0.40"
+    assert face.label(2) == "happy 0.40, surprise 0.30"
+
+
+def test_uncertain_faces_are_faded_in_the_copies(tmp_path):
+    path = put(tmp_path / "grey.png", np.full((500, 600), 128, np.uint8))
+    found = [
+        Prediction(Square(20, 100, 200), [0.0, 0.0, 0.0, 0.9, 0.1, 0.0, 0.0]),
+        Prediction(Square(300, 100, 200), [0.45, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05]),
+    ]
+    for guesses, name in ((1, "one"), (2, "two")):
+        write_copies(tmp_path / name, {path: found}, guesses=guesses)
+    one, two = (Image.open(tmp_path / name / "grey_emotions.png") for name in ("one", "two"))
+    happy, angry = (one.getpixel((left, 250)) for left in (20, 300))
+    assert happy == ImageColor.getrgb(EMOTION_COLOURS["happy"])
+    assert sum(angry) > sum(ImageColor.getrgb(EMOTION_COLOURS["angry"]))
+    assert one.getpixel((180, 95)) == (128, 128, 128) != two.getpixel((180, 95))  # a longer label
 
 
 def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, faces, capsys):

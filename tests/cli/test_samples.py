@@ -56,7 +56,8 @@ def test_correct_samples_show_exactly_the_correct_faces(trained, judged, tmp_pat
 def test_grid_holds_only_correct_faces(trained, judged, tmp_path, monkeypatch, select):
     drawn = {}
     monkeypatch.setattr(
-        "ferspore.pictures.faces.grid", lambda rows, title: drawn.update(rows=rows) or title
+        "ferspore.pictures.faces.labelled_rows",
+        lambda rows, title: drawn.update(rows=rows) or title,
     )
     monkeypatch.setattr("ferspore.pictures.style.save", lambda figure, path: None)
     arguments = words(trained, tmp_path, "--select", select, "--num_samples", "50", "--seed", "4")
@@ -68,7 +69,7 @@ def test_grid_holds_only_correct_faces(trained, judged, tmp_path, monkeypatch, s
         for tile in tiles:
             logits = evaluator.logits(tile.image[None])
             assert EMOTIONS[logits.argmax()] == emotion
-            assert tile.caption == f"{emotion} {softmax(logits).max():.2f}"
+            assert tile.caption == f"{softmax(logits).max():.2f}"
 
 
 def test_pictures_of_an_earlier_call_do_not_stay(trained, judged, tmp_path):

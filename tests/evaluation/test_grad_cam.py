@@ -20,7 +20,7 @@ from ferspore.evaluation.grad_cam import (
 from ferspore.labels import EMOTIONS
 from ferspore.network.resnet import Architecture
 from ferspore.pictures import style
-from ferspore.pictures.heat import heat_grid, overlay
+from ferspore.pictures.heat import Explained, heat_rows, overlay
 from ferspore.run.ckpt import UnsoundError
 from tests import runs
 from tests.runs import save_weights
@@ -149,19 +149,25 @@ def test_heat_is_from_0_to_1_and_does_not_depend_on_the_batch(evaluator, faces):
     assert heat_maps(evaluator, images[:0], emotions[:0]).shape == (0, 48, 48)
 
 
-def draw_explanations(evaluator, faces, groups, title):
-    rows = np.concatenate(list(groups.values()))
-    return heat_grid(faces, groups, *explain(evaluator, faces.images[rows]), title)
+def draw_explanations(evaluator, faces, rows, title, known=True):
+    found = zip(*explain(evaluator, faces.images[rows]), strict=True)
+    explained = [
+        Explained(
+            faces.images[row], *next(found), int(faces.labels[row]) if known else None, f"{row}"
+        )
+        for row in rows
+    ]
+    return heat_rows([("these", explained)], title)
 
 
 def test_a_head_that_looks_at_nothing_gives_no_heat(faces):
     evaluator = Evaluator(Architecture("3x3", (4, 8), (1, 1), squeeze_excite=False))
     weights = random_weights(evaluator, seed=4)
     evaluator.load({**weights, "head.weight": np.zeros_like(weights["head.weight"])})
-    figure = draw_explanations(evaluator, faces, {"one": np.array([0])}, "A face")
+    figure = draw_explanations(evaluator, faces, [0], "A face")
     assert any("no heat" in text.get_text() for text in figure.texts)
-    drawn = figure.axes[1].get_images()[0].get_array()
-    assert (drawn == faces.images[0][..., None]).all()
+    drawn = figure.axes[0].get_images()[0].get_array()
+    assert (drawn[:, 48:] == faces.images[0][..., None]).all()
 
 
 def test_overlay_is_the_face_where_there_is_no_heat():
@@ -192,23 +198,24 @@ def test_the_grid_tells_prediction_confidence_and_truth(evaluator, faces):
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
     rows = [3, 11]
-    figure = draw_explanations(evaluator, faces, {"these": np.array(rows)}, "Two faces")
+    figure = draw_explanations(evaluator, faces, rows, "Two faces")
     said = [text.get_text() for text in figure.texts]
     expected = ["Two faces", "these"]
     for row in rows:
-        expected += [f"true label {EMOTIONS[faces.labels[row]]}", f"face {row + 1}"]
-        expected += [
-            f"predicted {EMOTIONS[logits[row].argmax()]}",
-            f"confidence {shares[row].max():.2f}",
-        ]
-    assert said == expected
-    drawn = [axes.get_images()[0].get_array() for axes in figure.axes]
-    assert [image.shape for image in drawn] == [(48, 48), (48, 48, 3)] * 2
-    assert (drawn[0] == faces.images[3]).all() and (drawn[2] == faces.images[11]).all()
+        predicted, confidence = EMOTIONS[logits[row].argmax()], shares[row].max()
+        expected += [f"{row}, true {EMOTIONS[faces.labels[row]]}"]
+        expected += [f"predicted {predicted} {confidence:.2f}"]
+    assert said[:-1] == expected and said[-1].startswith("no part in the prediction (grey)")
+    *drawn, scale = [axes.get_images()[0].get_array() for axes in figure.axes]
+    assert [image.shape for image in drawn] == [(48, 96, 3)] * 2
+    assert (drawn[0][:, :48] == faces.images[3][..., None]).all()
     own = heat_maps(evaluator, faces.images[rows], logits[rows].argmax(1))
-    assert (drawn[3] == overlay(faces.images[11], own[1])).all()
-    again = draw_explanations(evaluator, faces, {"these": np.array(rows)}, "Two faces")
+    assert (drawn[1][:, 48:] == overlay(faces.images[11], own[1])).all()
+    assert (scale[0, 0] == 128).all() and scale[0, -1, 0] > scale[0, -1, 2] + 30
+    again = draw_explanations(evaluator, faces, rows, "Two faces")
     assert style.png(figure) == style.png(again)
+    unknown = draw_explanations(evaluator, faces, rows, "Two faces", known=False)
+    assert not any("true" in text.get_text() for text in unknown.texts)
 
 
 def test_a_network_without_finite_answers_is_refused(faces):
@@ -216,7 +223,7 @@ def test_a_network_without_finite_answers_is_refused(faces):
     weights = random_weights(evaluator, seed=4)
     evaluator.load({**weights, "head.bias": np.full(7, np.nan, np.float32)})
     with pytest.raises(UnsoundError, match="not finite"):
-        draw_explanations(evaluator, faces, {"one": np.array([0])}, "never drawn")
+        draw_explanations(evaluator, faces, [0], "never drawn")
 
 
 # --- the script -----------------------------------------------------------------------------------
@@ -243,6 +250,26 @@ def test_the_script_draws_the_faces_that_are_named(folder, capsys):
     assert first.startswith(b"\x89PNG")
     script(folder, "--num_samples", "1", "--usage", "PrivateTest")
     assert (folder / "x" / "grad_cam.png").read_bytes() != first
+
+
+def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
+    path = folder / "photo.png"
+    Image.fromarray(faces.images[0]).save(path)
+    words = ["--ckpt", folder / "tiny.ckpt", "--output", folder / "photos", "--no_detect"]
+
+    def explained(*more):
+        tool.work(tool.parser().parse_args([*map(str, words), "--device_target", "CPU", *more]))
+
+    explained("--image", str(path))
+    assert "photo.png: 1 drawn" in capsys.readouterr().out
+    assert (folder / "photos" / "grad_cam.png").read_bytes().startswith(b"\x89PNG")
+    for more, message in (
+        (("--image", str(folder / "none.png")), "none.png: no such file"),
+        (("--image", str(path), "--csv", "practice"), "either a --csv or an --image"),
+        ((), "either a --csv or an --image"),
+    ):
+        with pytest.raises(common.ToolError, match=message):
+            explained(*more)
 
 
 def test_a_face_that_is_not_there_is_refused(folder):

@@ -87,6 +87,14 @@ def test_a_face_with_nan_is_neither_right_nor_wrong():
     assert confident_mistakes(probabilities, labels).tolist() == [1]
 
 
+def test_with_the_images_no_photo_is_chosen_twice(judged):
+    photos = np.random.default_rng(6).integers(0, 256, (10, 48, 48), np.uint8)
+    images = photos[np.arange(300) % 10]
+    for choice in choose_correct(*judged, images, num_samples=300).values():
+        shown = [images[index].tobytes() for index in choice.chosen]
+        assert len(set(shown)) == len(shown) < choice.correct
+
+
 def test_unknown_selection_is_refused(judged):
     with pytest.raises(ValueError, match="received 'best', expected one of confident"):
         choose_correct(*judged, num_samples=1, select="best")

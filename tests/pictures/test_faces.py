@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ferspore.pictures.faces import Tile, face_beside_bars, face_matrix, grid
+from ferspore.pictures.faces import Tile, face_beside_bars, face_matrix, grid, labelled_rows
 from ferspore.pictures.style import RIGHT, WRONG, png
-from tests.pictures.drawing import drawn_words, face, probabilities
+from tests.pictures.drawing import drawn, drawn_words, face, probabilities
 
 
 def pixels_of(figure, axes):
@@ -73,3 +73,30 @@ def test_grid_shows_each_tile_in_its_row_and_says_none():
     left = [round(axes.get_position().x0, 6) for axes in figure.axes]
     assert left[4:] == left[:2] and len(set(left)) == 4
     assert {"angry", "disgust: none", "face 5"} <= set(drawn_words(figure))
+
+
+def test_a_row_has_its_label_at_the_left_and_goes_on_only_after_its_columns():
+    tiles = [Tile(face(i), f"0.{i}") for i in range(30)]
+    rows = [("angry\n30 of 40", tiles), ("fear", [])]
+    figure = labelled_rows(rows, "t")
+    assert len({round(axes.get_position().y0, 6) for axes in figure.axes}) == 1
+    lines, _ = drawn(figure)
+    boxes = dict(lines)
+    assert {"angry", "30 of 40", "fear", "none", "0.29"} <= set(boxes)
+    first = figure.axes[0].get_window_extent()
+    assert boxes["angry"][2] < first.x0
+    assert boxes["angry"][3] < figure.bbox.height - first.y0  # beside the face, not below
+    wrapped = labelled_rows(rows, "t", columns=8)
+    assert len({round(axes.get_position().y0, 6) for axes in wrapped.axes}) == 4
+    assert pixels_of(wrapped, wrapped.axes[9]).shape == (96, 96)
+
+
+def test_a_verdict_is_bold_below_its_caption():
+    tile = Tile(np.hstack([face(1), face(2)]), "true sad", WRONG, "predicted happy 0.70")
+    for figure in (
+        grid([("a", [Tile(face(1), tile.caption, WRONG, tile.verdict)])], "t"),
+        labelled_rows([("a", [tile])], "t"),
+    ):
+        weights = {text.get_text(): text.get_fontweight() for text in figure.texts}
+        assert weights["true sad"] == "normal" and weights["predicted happy 0.70"] == "bold"
+    assert pixels_of(figure, figure.axes[0]).shape == (96, 192)

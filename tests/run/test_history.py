@@ -98,13 +98,13 @@ def test_a_best_model_alone_tells_configuration_and_history(tmp_path):
     write_best_sidecar(tmp_path)
     assert config_of(tmp_path) == configuration("val_loss", name="sidecar")
     history = history_of(tmp_path)
-    assert history == History(tmp_path.name, EPOCHS, (), "val_loss")
+    assert history == History(tmp_path.name, EPOCHS, (), "val_loss", label_smoothing=0.1)
     assert history.best["epoch"] == 1
 
 
 def test_records_without_a_configuration_count_by_accuracy(tmp_path):
     path = write(tmp_path / "metrics.jsonl", *EPOCHS)
-    assert history_of(path).best["epoch"] == 2
+    assert history_of(path).best["epoch"] == 2 and history_of(path).label_smoothing is None
     (tmp_path / "config.yaml").write_text("training: {monitor: loss}")
     assert history_of(path).best["epoch"] == 2
 

@@ -67,6 +67,14 @@ def test_best_sidecar_is_the_best_line_of_the_metrics(finished):
     )
 
 
+def test_the_training_accuracy_is_that_of_the_first_faces_as_they_are(finished, csv):
+    folder, _ = finished
+    faces = load_csv(csv, ("Training",), cache=False).splits["Training"]  # fewer than SEEN_FACES
+    evaluator, _ = load_evaluator(folder / "best_model.ckpt")
+    best = next(line for line in reversed(metrics(folder)) if line["best"])
+    assert best["train_accuracy"] == evaluator.score(faces).accuracy
+
+
 def test_best_accuracy_stands_inside_the_file_and_is_measured_again(finished, csv):
     folder, _ = finished
     contents, sidecar = read_sound(folder / "best_model.ckpt")

@@ -26,6 +26,7 @@ CHANGES = {"training__epochs": EPOCHS, "logging__tensorboard": True}
 CURVES = {
     "loss/train": "loss",
     "loss/val": "val_loss",
+    "accuracy/train": "train_accuracy",
     "accuracy/val": "val_accuracy",
     "learning_rate": "lr",
     "faces_per_second": "faces_per_second",

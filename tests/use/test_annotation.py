@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from ferspore.pictures.style import BLUE
-from ferspore.use.annotation import SHOWN_SIDES, annotate
+from ferspore.labels import EMOTIONS
+from ferspore.pictures.style import BLUE, EMOTION_COLOURS
+from ferspore.use.annotation import SHOWN_SIDES, Mark, annotate
 from ferspore.use.faces import Square
 
 
@@ -16,7 +17,7 @@ def test_text_lies_inside_the_copy_at_every_corner(size):
     side = min(size) // 3
     for left in (0, width - side):
         for top in (0, height - side):
-            copy = annotate(picture, [Square(left, top, side)], ["surprise 0.97"])
+            copy = annotate(picture, [Mark(Square(left, top, side), "surprise 0.97")])
             assert SHOWN_SIDES[0] <= max(copy.size) <= SHOWN_SIDES[1]
             assert abs(copy.size[0] / copy.size[1] - width / height) < 0.05 * width / height
             white = np.argwhere((np.asarray(copy) > 240).all(2))
@@ -30,7 +31,7 @@ def test_text_lies_inside_the_copy_at_every_corner(size):
 @pytest.mark.parametrize("size", [(9, 900), (900, 9)])
 def test_a_picture_too_narrow_for_its_text_gets_room(size):
     picture = Image.new("RGB", size, (128, 128, 128))
-    copy = annotate(picture, [Square(0, 0, 9)], ["surprise 0.97"])
+    copy = annotate(picture, [Mark(Square(0, 0, 9), "surprise 0.97")])
     label = np.argwhere((np.asarray(copy) == ImageColor.getrgb(BLUE)).all(2))
     (upper, first), (lower, last) = label.min(0), label.max(0)
     assert last - first > 100 and lower - upper > 16
@@ -39,7 +40,31 @@ def test_a_picture_too_narrow_for_its_text_gets_room(size):
 
 def test_the_frame_is_where_the_face_is():
     picture = Image.new("RGB", (600, 500), (128, 128, 128))
-    copy = np.asarray(annotate(picture, [Square(200, 150, 240)], [""])).astype(int)
+    copy = np.asarray(annotate(picture, [Mark(Square(200, 150, 240), "")])).astype(int)
     blue = copy[..., 2] - copy[..., 0] > 60
     assert blue[300, 200] and blue[300, 439] and blue[150, 300] and blue[389, 300]
     assert not blue[300, 210:430].any() and not blue[160:380, 320].any()
+
+
+def test_each_emotion_has_a_colour_and_an_uncertain_one_is_faded():
+    picture = Image.new("RGB", (600, 500), (128, 128, 128))
+
+    def frame(emotion, faded):
+        mark = Mark(Square(200, 150, 240), emotion, EMOTION_COLOURS[emotion], faded)
+        return annotate(picture, [mark]).getpixel((200, 380))
+
+    plain = [frame(emotion, False) for emotion in EMOTIONS]
+    assert plain == [ImageColor.getrgb(EMOTION_COLOURS[emotion]) for emotion in EMOTIONS]
+    faded = [frame(emotion, True) for emotion in EMOTIONS]
+    assert len({*plain, *faded}) == 14
+    assert all(sum(pale) > sum(full) for pale, full in zip(faded, plain, strict=True))
+
+
+@pytest.mark.parametrize("faded", [False, True])
+def test_text_can_be_read_on_every_colour(faded):
+    picture = Image.new("RGB", (600, 500), (128, 128, 128))
+    for colour in EMOTION_COLOURS.values():
+        mark = Mark(Square(100, 100, 300), "MMMMM", colour, faded)
+        label = np.asarray(annotate(picture, [mark]))[80:99, 104:150] / 255
+        light = label**2.2 @ (0.2126, 0.7152, 0.0722)  # nearly sRGB's luminance
+        assert (light.max() + 0.05) / (light.min() + 0.05) > 4, colour  # WCAG 2.1's contrast

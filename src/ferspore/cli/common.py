@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
     from ferspore.evaluation.judged import Judged
+    from ferspore.use.faces import FaceDetector
 
 
 CKPT_HELP = "a checkpoint, or the folder of a run (its best model), of its stages, of a sweep"
@@ -41,8 +42,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def add_split_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--csv", "--data_csv", required=True, help=CSV_HELP)
+def add_split_arguments(parser: argparse.ArgumentParser, *, csv_required: bool = True) -> None:
+    parser.add_argument("--csv", "--data_csv", required=csv_required, help=CSV_HELP)
     add_ckpt_argument(parser)
     parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split")
     add_face_arguments(parser)
@@ -206,6 +207,16 @@ def load_network(ckpt: Path, device_target: str | None) -> "Evaluator":
     for line in [*lines, *more]:
         print(line)
     return evaluator
+
+
+def face_detector() -> "FaceDetector":
+    """Raises ToolError without OpenCV."""
+    from ferspore.use.faces import DetectorError, FaceDetector
+
+    try:
+        return FaceDetector()
+    except DetectorError as error:
+        raise ToolError(error) from error
 
 
 def load_faces(csv: str, usage: str, *, skip_bad_rows: bool) -> "Faces":

@@ -1,6 +1,7 @@
-"""Draw what a network looks at (Grad-CAM over its last stage), for faces of a split.
+"""Draw what a network looks at (Grad-CAM over its last stage), for faces of a split or of photos.
 
 ferspore explain --csv fer2013.csv --ckpt best_model.ckpt [--index 12,345]
+ferspore explain --image photo.jpg --no_detect --ckpt best_model.ckpt
 
 Each face is drawn beside its heat map, which explains the predicted emotion.
 """
@@ -14,18 +15,23 @@ from ferspore.cli import common
 if TYPE_CHECKING:
     import numpy as np
 
+    from ferspore.evaluation.evaluator import Evaluator
+    from ferspore.pictures.heat import Explained
+
+    Groups = list[tuple[str, list[Explained]]]
+
 MOST_FACES = 50  # per emotion, or named by --index
 
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
-    common.add_split_arguments(parser)
+    common.add_split_arguments(parser, csv_required=False)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--num_samples",
         type=common.whole_number(1, MOST_FACES),
-        default=2,
-        help="faces per emotion",
+        default=4,
+        help="faces per emotion (default: 4)",
     )
     which.add_argument(
         "--index",
@@ -33,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="I,J,K",
         help="these faces of the split, by the numbers in the pictures' titles (the first is 1)",
     )
+    which.add_argument(
+        "--image", nargs="+", metavar="IMAGE", help="the faces in these image files, not a split's"
+    )
+    parser.add_argument("--no_detect", action="store_true", help="each --image is one face")
     parser.add_argument(
         "--seed", type=common.whole_number(0, 2**32 - 1), default=0, help="of the random choice"
     )
@@ -54,29 +64,62 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    import numpy as np
-
-    from ferspore.evaluation.grad_cam import explain
     from ferspore.pictures import style
-    from ferspore.pictures.heat import heat_grid
+    from ferspore.pictures.heat import heat_rows
     from ferspore.run.ckpt import UnsoundError
 
+    if bool(arguments.csv) == bool(arguments.image):
+        raise common.ToolError("expected either a --csv or an --image whose faces to explain")
     evaluator = common.load_network(common.checkpoint(arguments.ckpt), arguments.device_target)
-    faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
-    groups = chosen_faces(faces.labels, arguments)
-    rows = np.concatenate(list(groups.values()))
+    explained = of_images if arguments.image else of_split
     try:
-        probabilities, heat = explain(evaluator, faces.images[rows])
+        groups = explained(evaluator, arguments)
     except UnsoundError as error:
         raise common.ToolError(f"{arguments.ckpt}: {error}") from error
-    title = f"What speaks for the predicted emotion: faces of {arguments.usage}, Grad-CAM"
-    figure = heat_grid(faces, groups, probabilities, heat, title)
+    source = "" if arguments.image else f": faces of {arguments.usage}"
+    figure = heat_rows(groups, f"Where the model looks (Grad-CAM){source}")
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     style.save(figure, output / "grad_cam.png")
-    for name, rows in groups.items():
-        print(f"{name}: {len(rows)} drawn")
+    for name, own in groups:
+        print(f"{name}: {len(own)} drawn")
     print(f"-> {output / 'grad_cam.png'}")
+
+
+def of_split(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups":
+    """Faces of the split, by the name of their group."""
+    import numpy as np
+
+    from ferspore.evaluation.grad_cam import explain
+    from ferspore.pictures.heat import Explained
+
+    faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
+    chosen = chosen_faces(faces.labels, arguments)
+    indices = np.concatenate(list(chosen.values()))
+    found = zip(*explain(evaluator, faces.images[indices]), strict=True)
+
+    def explained(index: int) -> Explained:
+        truth, name = int(faces.labels[index]), f"face {index + 1:,}"
+        return Explained(faces.images[index], *next(found), truth, name)
+
+    return [(name, [explained(index) for index in own]) for name, own in chosen.items()]
+
+
+def of_images(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups":
+    """The faces in image files, by the name of their file."""
+    from ferspore.evaluation.grad_cam import explain
+    from ferspore.pictures.heat import Explained
+    from ferspore.use.prediction import find_faces, list_files
+
+    detector = None if arguments.no_detect else common.face_detector()
+    files, unusable = list_files(arguments.image)
+    squares, faces, more = find_faces(files, detector)
+    if failed := [*unusable, *more]:
+        raise common.ToolError(failed[0].reason)
+    if not len(faces):
+        raise common.ToolError("no face found in the --image (--no_detect uses the whole image)")
+    found = map(Explained, faces, *explain(evaluator, faces))
+    return [(path.name, [next(found) for _ in own]) for path, own in squares.items()]
 
 
 def chosen_faces(labels: "np.ndarray", arguments: argparse.Namespace) -> "dict[str, np.ndarray]":

@@ -3,8 +3,9 @@
 ferspore predict photo.jpg folder/ [--ckpt best_model.ckpt]
 
 Faces are found by OpenCV's frontal cascade. With --no_detect the largest centred square of each
-image is its face. Exit code: 0 every file was read, even if no face was found in it; 1 a file
-could not be used (it is named, the others are done); 2 wrong arguments.
+image is its face. The copies that --output writes frame each face in its emotion's colour, faded
+where the confidence is below 0.5. Exit code: 0 every file was read, even if no face was found in
+it; 1 a file could not be used (it is named, the others are done); 2 wrong arguments.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from ferspore.labels import EMOTIONS, VIEWS
 from ferspore.tables import aligned
 
 if TYPE_CHECKING:
-    from ferspore.use.faces import FaceDetector
     from ferspore.use.prediction import Prediction
 
 
@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--recursive", action="store_true", help="images in subfolders, too")
     parser.add_argument("--no_detect", action="store_true", help="each image is one face")
     parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
+    parser.add_argument(
+        "--second_guess", action="store_true", help="name two emotions of each face in the copies"
+    )
     parser.add_argument("--json", metavar="OUT", help="also write the predictions as JSON")
     common.add_device_argument(parser)
     return parser
@@ -47,7 +50,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     ckpt = common.checkpoint(arguments.ckpt)
     evaluator = common.load_network(ckpt, arguments.device_target)
-    detector = None if arguments.no_detect else face_detector()
+    detector = None if arguments.no_detect else common.face_detector()
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)
@@ -67,20 +70,12 @@ def work(arguments: argparse.Namespace) -> None:
         content = {"views": views, **to_dict(str(ckpt), found, unusable)}
         common.write_json(arguments.json, content)
     if arguments.output:
-        for path in write_copies(Path(arguments.output), found):
+        guesses = 2 if arguments.second_guess else 1
+        for path in write_copies(Path(arguments.output), found, guesses=guesses):
             print(f"-> {path}")
     if unusable:
         total = len(found) + len(unusable)
         raise ImageError(f"{len(unusable)} of {total} images could not be used")
-
-
-def face_detector() -> "FaceDetector":
-    from ferspore.use.faces import DetectorError, FaceDetector
-
-    try:
-        return FaceDetector()
-    except DetectorError as error:
-        raise common.ToolError(error) from error
 
 
 def print_table(found: "dict[Path, list[Prediction]]") -> None:

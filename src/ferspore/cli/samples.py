@@ -1,6 +1,6 @@
 """Draw faces that a checkpoint classifies correctly, for each emotion.
 
-ferspore samples --csv fer2013.csv --ckpt best_model.ckpt --num_samples 3
+ferspore samples --csv fer2013.csv --ckpt best_model.ckpt --num_samples 5
 """
 
 import argparse
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_split_arguments(parser)
     common.add_tta_argument(parser)
     parser.add_argument(
-        "--num_samples", type=common.whole_number(1, 100), default=3, help="faces per emotion"
+        "--num_samples", type=common.whole_number(1, 100), default=5, help="faces per emotion"
     )
     parser.add_argument("--select", choices=ORDERS, default="confident", help="which faces")
     parser.add_argument(
@@ -56,6 +56,7 @@ def work(arguments: argparse.Namespace) -> None:
     choices = choose_correct(
         judged.probabilities,
         judged.faces.labels,
+        judged.faces.images,
         num_samples=arguments.num_samples,
         select=arguments.select,
         min_confidence=arguments.min_confidence,
@@ -67,7 +68,7 @@ def work(arguments: argparse.Namespace) -> None:
     for emotion, choice in choices.items():
         write_samples(output / emotion, "correct", choice.chosen, judged, f"{emotion}, ")
         print(summary(emotion, choice, arguments))
-    style.save(faces.grid(correct_rows(choices, judged), title), output / "grid.png")
+    style.save(faces.labelled_rows(correct_rows(choices, judged), title), output / "grid.png")
     print(f"-> {output / 'grid.png'}")
 
 
@@ -79,5 +80,7 @@ def summary(emotion: str, choice: "Choice", arguments: argparse.Namespace) -> st
     found = f"{choice.correct} of {choice.shown} faces are classified correctly{enough}"
     if choice.correct == 0:
         return f"{emotion}: none, {found}"
-    few = f" ({arguments.num_samples} requested)" if choice.correct < arguments.num_samples else ""
-    return f"{emotion}: {len(choice.chosen)} drawn{few}, {found}"
+    drawn = len(choice.chosen)
+    again = ", the others repeat a photo" if drawn < choice.correct else ""
+    few = f" ({arguments.num_samples} requested{again})" if drawn < arguments.num_samples else ""
+    return f"{emotion}: {drawn} drawn{few}, {found}"

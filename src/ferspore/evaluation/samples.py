@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ferspore.data.same_photo import first_of_each_photo
 from ferspore.labels import EMOTIONS
 
 SELECTIONS = ("confident", "random", "hardest")
@@ -37,6 +38,7 @@ def predictions(probabilities: np.ndarray) -> np.ndarray:
 def choose_correct(
     probabilities: np.ndarray,
     labels: np.ndarray,
+    images: np.ndarray | None = None,
     *,
     num_samples: int,
     select: str = "confident",
@@ -45,6 +47,7 @@ def choose_correct(
 ) -> dict[str, Choice]:
     """For each emotion up to ``num_samples`` of the faces that are classified correctly.
 
+    images: uint8 (N,48,48); with them no photo is chosen twice.
     select: "confident" takes those with the highest probability first, "hardest" those with the
         lowest, "random" draws them; equal probabilities stay in the order of the split.
     min_confidence: faces below this probability are left out; ``Choice.correct`` counts the rest.
@@ -56,6 +59,8 @@ def choose_correct(
     for code, emotion in enumerate(EMOTIONS):
         found = np.flatnonzero(right & (labels == code))
         ordered = _ordered(found, confidence[found], select, (seed, code))
+        if images is not None:
+            ordered = ordered[first_of_each_photo(images[ordered], num_samples)]
         choices[emotion] = Choice(ordered[:num_samples], len(found), int((labels == code).sum()))
     return choices
 

@@ -15,6 +15,7 @@ from ferspore.labels import EMOTIONS
 from ferspore.pictures.style import (
     FAINT,
     GREY,
+    INK,
     MARGIN,
     PALE,
     RIGHT,
@@ -24,21 +25,39 @@ from ferspore.pictures.style import (
     new_figure,
     shortened,
     styled,
+    text_width,
 )
 
 FACE, TILE, CELL = 240, 192, 96  # pixels a side: 5, 4 and 2 for each of a face's 48
 GAP = 17  # between tiles
 TEXT_LINE, SMALL_LINE = 23, 20  # from one line of text to the next
 TILES_A_LINE = 4
+WIDEST_LABEL = 170  # at the left of a row
+NARROWEST = 430  # so that a title of a few words has one line
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One image of a grid: uint8 (H,W) or (H,W,3), square; its caption may have several lines."""
+    """One image of a grid: uint8 (H,W) or (H,W,3), square, or several squares side by side.
+
+    Its caption may have several lines; ``verdict`` is a bold line below them.
+    """
 
     image: np.ndarray
     caption: str = ""
     colour: str = RIGHT
+    verdict: str = ""
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """The lines below the image and their weights."""
+        lines = [(line, "normal") for line in self.caption.splitlines()]
+        return lines + ([(self.verdict, "bold")] if self.verdict else [])
+
+    @property
+    def squares(self) -> int:
+        """How many squares lie side by side."""
+        return self.image.shape[1] // self.image.shape[0]
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -52,8 +71,8 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 def place_image(
     figure: Figure, left: float, top: float, side: int, image: np.ndarray, frame: str
 ) -> None:
-    """A square image uint8 (H,W) grey or (H,W,3) colour in a thin frame."""
-    axes = place(figure, left, top, side, side)
+    """An image uint8 (H,W) grey or (H,W,3) colour, ``side`` pixels high, in a thin frame."""
+    axes = place(figure, left, top, side * image.shape[1] // image.shape[0], side)
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, aspect="auto")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color=frame, linewidth=1.5)
@@ -131,12 +150,11 @@ def grid(
 
 
 def _row_height(tiles: Sequence[Tile], columns: int) -> int:
-    return TEXT_LINE + 7 + -(-len(tiles) // columns) * _line_height(tiles)
+    return TEXT_LINE + 7 + -(-len(tiles) // columns) * _line_height(tiles, TILE)
 
 
-def _line_height(tiles: Sequence[Tile]) -> int:
-    lines = max((len(tile.caption.splitlines()) for tile in tiles), default=0)
-    return TILE + lines * SMALL_LINE + GAP
+def _line_height(tiles: Sequence[Tile], side: int) -> int:
+    return side + max((len(tile.lines) for tile in tiles), default=0) * SMALL_LINE + GAP
 
 
 def _draw_row(figure: Figure, top: float, label: str, tiles: Sequence[Tile], columns: int) -> None:
@@ -146,12 +164,62 @@ def _draw_row(figure: Figure, top: float, label: str, tiles: Sequence[Tile], col
     for i, tile in enumerate(tiles):
         line, column = divmod(i, columns)
         left = MARGIN + column * (TILE + GAP)
-        upper = top + TEXT_LINE + 6 + line * _line_height(tiles)
-        place_image(figure, left, upper, TILE, tile.image, tile.colour)
-        for j, text in enumerate(tile.caption.splitlines()):
-            text = shortened(text, TILE, SMALL_POINTS)
-            below = upper + TILE + 6 + j * SMALL_LINE
-            write(figure, left, below, text, color=tile.colour, fontsize=SMALL_POINTS)
+        _draw_tile(figure, left, top + TEXT_LINE + 6 + line * _line_height(tiles, TILE), TILE, tile)
+
+
+def _draw_tile(figure: Figure, left: float, top: float, side: int, tile: Tile) -> None:
+    place_image(figure, left, top, side, tile.image, tile.colour)
+    for i, (text, weight) in enumerate(tile.lines):
+        text = shortened(text, tile.squares * side + GAP - 5, SMALL_POINTS, weight)
+        how = {"color": tile.colour, "fontsize": SMALL_POINTS, "fontweight": weight}
+        write(figure, left, top + side + 6 + i * SMALL_LINE, text, **how)
+
+
+@styled
+def labelled_rows(
+    rows: Sequence[tuple[str, Sequence[Tile]]], title: str, columns: int = 1000, foot: int = 0
+) -> Figure:
+    """Lines of tiles, small ones, each row with its label at the left: a bold line, lesser ones.
+
+    A row of more than ``columns`` goes on in a next line. foot: pixels left free below the rows.
+    """
+    tiles = [tile for _, row in rows for tile in row]
+    across = max((tile.squares for tile in tiles), default=1) * CELL + GAP
+    longest = max((len(row) for _, row in rows), default=0)
+    left = MARGIN + GAP + round(max((_label_width(label) for label, _ in rows), default=0))
+    down = _line_height(tiles, CELL)
+    lines = [max(1, -(-len(row) // columns)) for _, row in rows]
+    width = max(left + min(longest, columns) * across - GAP + MARGIN, NARROWEST)
+    height = sum(lines) * down + foot
+    figure = new_figure(width, height, title)
+    top = figure.bbox.height - height
+    for (label, row), used in zip(rows, lines, strict=True):
+        _draw_label(figure, top, label)
+        if not row:
+            write(figure, left, top + CELL / 2, "none", va="center", color=FAINT)
+        for i, tile in enumerate(row):
+            line, column = divmod(i, columns)
+            _draw_tile(figure, left + column * across, top + line * down, CELL, tile)
+        top += used * down
+    return figure
+
+
+def _label_width(label: str) -> float:
+    return min(WIDEST_LABEL, max(text_width(*line) for line in _label_lines(label)))
+
+
+def _label_lines(label: str) -> list[tuple[str, float, str]]:
+    first, *others = label.splitlines()
+    return [(first, TEXT_POINTS, "bold"), *((text, SMALL_POINTS, "normal") for text in others)]
+
+
+def _draw_label(figure: Figure, top: float, label: str) -> None:
+    lines = _label_lines(label)
+    top += (CELL - len(lines) * SMALL_LINE) / 2
+    for i, (text, points, weight) in enumerate(lines):
+        text = shortened(text, WIDEST_LABEL, points, weight)
+        how = {"color": FAINT if i else INK, "fontsize": points, "fontweight": weight}
+        write(figure, MARGIN, top + i * SMALL_LINE, text, **how)
 
 
 @styled

@@ -42,16 +42,16 @@ def write_samples(
 
 
 def correct_rows(choices: dict[str, Choice], judged: Judged) -> list[tuple[str, list[Tile]]]:
-    """A row of correctly classified faces for each emotion."""
+    """A row of correctly classified faces for each emotion, over their confidences."""
     rows = []
     for emotion in EMOTIONS:
         choice = choices[emotion]
         confidences = judged.probabilities[choice.chosen].max(axis=1)
         tiles = [
-            Tile(judged.faces.images[index], f"{emotion} {confidence:.2f}")
+            Tile(judged.faces.images[index], f"{confidence:.2f}")
             for index, confidence in zip(choice.chosen, confidences, strict=True)
         ]
-        rows.append((f"{emotion} ({choice.correct:,} of {choice.shown:,} correct)", tiles))
+        rows.append((f"{emotion}\n{choice.correct:,} of {choice.shown:,}\ncorrect", tiles))
     return rows
 
 
@@ -61,8 +61,8 @@ def mistakes_row(chosen: np.ndarray, judged: Judged) -> tuple[str, list[Tile]]:
     for index in chosen:
         row = judged.probabilities[index]
         true, predicted = EMOTIONS[judged.faces.labels[index]], EMOTIONS[row.argmax()]
-        caption = f"true {true}\npredicted {predicted} {row.max():.2f}"
-        tiles.append(Tile(judged.faces.images[index], caption, WRONG))
+        verdict = f"predicted {predicted} {row.max():.2f}"
+        tiles.append(Tile(judged.faces.images[index], f"true {true}", WRONG, verdict))
     wrong = judged.scores.count - int(judged.scores.confusion.trace())
     return f"{wrong:,} of {judged.scores.count:,} faces are misclassified", tiles
 

@@ -72,16 +72,13 @@ def per_class_table(judged: Judged) -> str:
 
 def sample_sections(judged: Judged) -> list[Section]:
     probabilities, labels = judged.probabilities, judged.faces.labels
-    correct = choose_correct(probabilities, labels, num_samples=FACES_A_ROW)
+    correct = choose_correct(probabilities, labels, judged.faces.images, num_samples=FACES_A_ROW)
     wrong = confident_mistakes(probabilities, labels)[:MISTAKES]
-    grids = {
-        "Correct faces": (
-            f"Correctly classified faces of {judged.split}",
-            correct_rows(correct, judged),
-        ),
-        "Mistakes": (f"Most confident mistakes on {judged.split}", [mistakes_row(wrong, judged)]),
-    }
+    right_title = f"Correctly classified faces of {judged.split}"
+    wrong_title = f"Most confident mistakes on {judged.split}"
+    right_faces = faces.labelled_rows(correct_rows(correct, judged), right_title)
+    wrong_faces = faces.grid([mistakes_row(wrong, judged)], wrong_title, FACES_A_ROW)
     return [
-        (heading, page.picture(style.png(faces.grid(rows, title, FACES_A_ROW)), title))
-        for heading, (title, rows) in grids.items()
+        ("Correct faces", page.picture(style.png(right_faces), right_title)),
+        ("Mistakes", page.picture(style.png(wrong_faces), wrong_title)),
     ]

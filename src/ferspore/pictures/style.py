@@ -19,6 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
+from ferspore.labels import EMOTIONS
+
 DPI = 120
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
@@ -26,6 +28,9 @@ INK, FAINT = "#222222", "#6B6B6B"  # text, lesser text
 GREY, PALE = "#AEB4BB", "#ECEEF0"  # marks without meaning, and areas
 RIGHT, WRONG = BLUE, VERMILION
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+EMOTION_COLOURS = dict(
+    zip(EMOTIONS, (VERMILION, GREEN, PURPLE, ORANGE, BLUE, SKY, FAINT), strict=True)
+)
 SEQUENTIAL = "Blues"
 
 FONT = "DejaVu Sans"  # comes with matplotlib, so every machine has it

@@ -19,7 +19,7 @@ from ferspore.run.sidecar import read_sidecar
 
 # What a run can be selected by -> its name for people.
 MONITORED = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
-NUMBERS = ("loss", "val_loss", "val_accuracy", "lr")
+NUMBERS = ("loss", "val_loss", "val_accuracy", "train_accuracy", "lr")
 
 
 class HistoryError(ValueError):
@@ -31,15 +31,18 @@ class History:
     """A run's epochs, in ascending order; epochs may be missing, and so may values.
 
     Each record has "epoch" (1-based) and, as far as known, "loss", "val_loss" (nats),
-    "val_accuracy" (fraction), "lr" and "best". ``resumed`` are the epochs that were the first to
-    end after a resume: the records do not show it (they are the same with and without a stop),
-    the snapshots beside them do. ``monitor`` is what the best epoch was selected by.
+    "val_accuracy", "train_accuracy" (fractions), "lr" and "best". ``resumed`` are the epochs that
+    were the first to end after a resume: the records do not show it (they are the same with and
+    without a stop), the snapshots beside them do. ``monitor`` is what the best epoch was selected
+    by.
+    ``label_smoothing`` is that of "loss", None where it is not known; "val_loss" has none.
     """
 
     name: str
     records: tuple[dict[str, Any], ...]
     resumed: tuple[int, ...] = ()
     monitor: str = "val_accuracy"
+    label_smoothing: float | None = None
 
     def values(self, key: str) -> list[float]:
         """One float an epoch from 1 to the last; NaN where there is none."""
@@ -125,14 +128,12 @@ def _history(records: list[Any], path: Path, name: str, unit: str) -> History:
         previous = record["epoch"]
     ended = {record["epoch"] for record in records}
     resumed = tuple(epoch for epoch in _resumed_epochs(path.parent) if epoch in ended)
-    return History(name, tuple(records), resumed, _monitor(path.parent))
-
-
-def _monitor(folder: Path) -> str:
     try:
-        return config_of(folder).training.monitor
+        training = config_of(path.parent).training
     except ConfigError:  # records without their run, which mark the best epoch themselves
-        return History.monitor
+        return History(name, tuple(records), resumed)
+    smoothing = training.label_smoothing
+    return History(name, tuple(records), resumed, training.monitor, smoothing)
 
 
 def _resumed_epochs(folder: Path) -> list[int]:

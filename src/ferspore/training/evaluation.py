@@ -19,11 +19,17 @@ class Validation:
     """Judges the weights of a run on the faces that select the best model."""
 
     def __init__(
-        self, evaluator: Evaluator, faces: Faces, weights: Callable[[], dict[str, np.ndarray]]
+        self,
+        evaluator: Evaluator,
+        faces: Faces,
+        seen: Faces,
+        weights: Callable[[], dict[str, np.ndarray]],
     ):
-        """``weights`` gives what is judged and saved: the moving average where it is on."""
+        """``seen`` are some of the faces that are trained on, without augmentation. ``weights``
+        gives what is judged and saved: the moving average where it is on."""
         self.evaluator = evaluator
         self.faces = faces
+        self.seen = seen
         self.weights = weights
         self.scores: Scores | None = None  # of the last evaluation in this process
 
@@ -32,6 +38,10 @@ class Validation:
         self.evaluator.load(weights)
         self.scores = self.evaluator.score(self.faces)
         return weights, self.scores
+
+    def training_accuracy(self) -> float:
+        """Of the weights that were judged last, on the faces they have seen."""
+        return self.evaluator.score(self.seen).accuracy
 
 
 class EvalCallback(Callback):
@@ -70,10 +80,12 @@ class EvalCallback(Callback):
         """Evaluate, settle the best, write the metrics and say so."""
         clock = time.perf_counter()
         weights, scores = self.validation.judge()
+        train_accuracy = self.validation.training_accuracy()
         told = self.writer.finish_epoch(
             weights,
             val_accuracy=scores.accuracy,
             val_loss=scores.loss,
+            train_accuracy=train_accuracy,
             **self.figures(),
             eval_seconds=round(time.perf_counter() - clock, 3),
         )

@@ -173,7 +173,9 @@ def set_up_run(decision: Decision, signals: runtime.StopSignals, say: Say) -> Ru
         say=say,
     )
     evaluator = Evaluator(architecture_in(config), config.data.face_size)
-    validation = Validation(evaluator, setup.validation_faces, lambda: current_weights(setup.step))
+    validation = Validation(
+        evaluator, setup.validation_faces, setup.seen_faces, lambda: current_weights(setup.step)
+    )
     run = Run(decision, setup, progress, writer, validation, signals, say)
     say(headline(run))
     return run

@@ -26,6 +26,9 @@ from ferspore.run.writer import Facts
 from ferspore.tables import Say
 from ferspore.training.teachers import Teacher, load_teachers
 
+# Of Training, the first, for its accuracy after each epoch: 0.7% of an epoch's time in the default
+# configuration on a CPU; the standard error is at most 0.018.
+SEEN_FACES = 768
 FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
 
 
@@ -44,6 +47,12 @@ class Setup:
     @property
     def validation_faces(self) -> Faces:
         return self.table.splits[self.config.data.val_usage]
+
+    @property
+    def seen_faces(self) -> Faces:
+        """A fixed part of the faces that are trained on, as they are in the CSV."""
+        faces = self.table.splits["Training"]
+        return Faces(faces.images[:SEEN_FACES], faces.labels[:SEEN_FACES])
 
 
 def set_up(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Setup:

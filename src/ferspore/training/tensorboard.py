@@ -27,7 +27,7 @@ from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import style
-from ferspore.pictures.faces import Tile, grid
+from ferspore.pictures.faces import Tile, labelled_rows
 from ferspore.pictures.scores import confusion_matrix
 from ferspore.run.progress import Progress
 
@@ -35,6 +35,7 @@ PREFIX = "events.out.tfevents."  # TensorBoard looks for "tfevents" in a name
 SCALARS = {  # tag -> key of the epoch's line in metrics.jsonl
     "loss/train": "loss",
     "loss/val": "val_loss",
+    "accuracy/train": "train_accuracy",
     "accuracy/val": "val_accuracy",
     "learning_rate": "lr",
     "faces_per_second": "faces_per_second",
@@ -205,7 +206,7 @@ def sample_grid(faces: Faces, logits: np.ndarray, title: str) -> style.Figure:
         colour = style.RIGHT if found == label else style.WRONG
         caption = f"{EMOTIONS[found]} {chances[found]:.2f}"
         rows[int(label)].append(Tile(face, caption, colour))
-    return grid([(EMOTIONS[code], tiles) for code, tiles in rows.items()], title)
+    return labelled_rows([(EMOTIONS[code], tiles) for code, tiles in rows.items()], title)
 
 
 # --- files --------------------------------------------------------------------------------------

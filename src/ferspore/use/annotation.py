@@ -1,17 +1,36 @@
 """Pictures with their faces framed and named."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from ferspore.pictures.style import BLUE
+from ferspore.pictures.style import BLUE, INK
 from ferspore.use.faces import Square
 
 SHOWN_SIDES = (480, 1600)  # pixels of the longer side of an annotated copy
+FADED = 0.35  # share of its colour that a faded frame keeps; the rest is white
 
 
-def annotate(picture: Image.Image, squares: Sequence[Square], texts: Sequence[str]) -> Image.Image:
+@dataclass(frozen=True)
+class Mark:
+    """A square to frame, and the words in its label."""
+
+    square: Square
+    text: str
+    colour: str = BLUE
+    faded: bool = False
+
+    @property
+    def fill(self) -> str:
+        share = FADED if self.faded else 1
+        red, green, blue = (1 - share + share * part for part in to_rgb(self.colour))
+        return to_hex((red, green, blue))
+
+
+def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     """A copy with a frame around each square and its text above it, or inside it at the top edge.
 
     The copy is scaled so that the text is legible, and padded with white if the picture is too
@@ -22,19 +41,33 @@ def annotate(picture: Image.Image, squares: Sequence[Square], texts: Sequence[st
     zoom = min(max(longer, low), high) / longer
     shown = picture.resize([max(1, round(side * zoom)) for side in picture.size])
     font = ImageFont.truetype(findfont("DejaVu Sans"), max(16, max(shown.size) // 55))
-    labels = [_label_size(text, font) for text in texts]
+    labels = [_label_size(mark.text, font) for mark in marks]
     room = [max(sides) for sides in zip(shown.size, *labels, strict=True)]
     copy = Image.new("RGB", room, "white")
     copy.paste(shown)
     draw = ImageDraw.Draw(copy)
-    for square, text, label in zip(squares, texts, labels, strict=True):
+    for mark, label in zip(marks, labels, strict=True):
+        square = mark.square
         left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
-        draw.rectangle((left, top, left + side - 1, top + side - 1), outline=BLUE, width=3)
+        draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
         x = max(0, min(left, copy.width - label[0]))
         y = max(0, min(top - label[1] if top >= label[1] else top, copy.height - label[1]))
-        draw.rectangle((x, y, x + label[0] - 1, y + label[1] - 1), fill=BLUE)
-        draw.text((x + _pad(font), y + _pad(font)), text, fill="white", font=font)
+        draw.rectangle((x, y, x + label[0] - 1, y + label[1] - 1), fill=mark.fill)
+        written = (x + _pad(font), y + _pad(font))
+        draw.text(written, mark.text, fill=_readable_on(mark.fill), font=font)
     return copy
+
+
+def _readable_on(colour: str) -> str:
+    """White or INK, whichever has the higher contrast ratio (WCAG 2.1) with a colour."""
+    light, dark = _luminance(colour) + 0.05, _luminance(INK) + 0.05
+    return "white" if 1.05 / light >= light / dark else INK
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.1)."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _label_size(text: str, font: ImageFont.FreeTypeFont) -> tuple[int, int]:

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ferspore.labels import EMOTIONS, FACE_SIZE
-from ferspore.use.annotation import annotate
+from ferspore.pictures.style import EMOTION_COLOURS
+from ferspore.use.annotation import Mark, annotate
 from ferspore.use.faces import FaceDetector, Square, centre_square, cut_face
 from ferspore.use.images import ImageError, image_files, read_picture
+
+UNCERTAIN = 0.5  # confidences below it are drawn faded
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Prediction:
     @property
     def confidence(self) -> float:
         return max(self.probabilities)
+
+    def label(self, guesses: int) -> str:
+        """The most probable emotions and their probabilities: "happy 0.61, neutral 0.22"."""
+        best = np.argsort([-value for value in self.probabilities], kind="stable")[:guesses]
+        return ", ".join(f"{EMOTIONS[code]} {self.probabilities[code]:.2f}" for code in best)
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,13 @@ def to_dict(
     return {"ckpt": ckpt, "images": images, "unusable": failed}
 
 
-def write_copies(folder: Path, found: dict[Path, list[Prediction]]) -> list[Path]:
+def write_copies(
+    folder: Path, found: dict[Path, list[Prediction]], *, guesses: int = 1
+) -> list[Path]:
     """Write an annotated PNG for each image with faces, and return their paths.
 
-    Images of the same name get numbers.
+    A face is framed in its emotion's colour, faded below UNCERTAIN, and named with so many of the
+    most probable emotions. Images of the same name get numbers.
 
     Raises:
         OSError: an image cannot be read again, or a copy cannot be written.
@@ -108,7 +119,11 @@ def write_copies(folder: Path, found: dict[Path, list[Prediction]]) -> list[Path
         while target in written:
             number += 1
             target = folder / f"{path.stem}_emotions_{number}.png"
-        texts = [f"{face.emotion} {face.confidence:.2f}" for face in faces]
-        annotate(read_picture(path), [face.square for face in faces], texts).save(target)
+        annotate(read_picture(path), [_mark(face, guesses) for face in faces]).save(target)
         written.append(target)
     return written
+
+
+def _mark(face: Prediction, guesses: int) -> Mark:
+    colour = EMOTION_COLOURS[face.emotion]
+    return Mark(face.square, face.label(guesses), colour, face.confidence < UNCERTAIN)
