@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         "--csv", "--data_csv", help="the FER2013 CSV, to measure the accuracy again"
     )
     parser.add_argument("--json", metavar="OUT", help="also write the findings as JSON")
+    common.add_skip_argument(parser)
     return parser
 
 
@@ -53,7 +54,7 @@ def verify(path: Path, csv: Path | None, arguments: argparse.Namespace) -> int:
     from ferspore.verification.text import format_report, format_table
     from ferspore.verification.verifier import Verifier
 
-    verifier = Verifier(csv)
+    verifier = Verifier(csv, skip_bad_rows=arguments.skip_bad_rows)
     paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     if path.is_dir():
         reports = verifier.verify_folder(path)

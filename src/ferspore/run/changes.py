@@ -7,6 +7,7 @@ from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, ove
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
+from ferspore.tables import counted
 
 FREE_KEYS = {
     "name",
@@ -75,7 +76,7 @@ def resumed_config(
             epochs = after[key]
             lines.append(
                 f"{key}: {before[key]} -> {epochs}; the learning rate now follows the schedule of "
-                f"{epochs} epochs from step {sidecar.global_step + 1} on"
+                f"{counted(epochs, 'epoch')} from step {sidecar.global_step + 1} on"
             )
         elif key not in ("name", "data.csv"):
             lines.append(f"{key}: {_said(before[key])} -> {_said(after[key])}")

@@ -5,7 +5,7 @@ nothing passes that was not seen.
 """
 
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ferspore.data.csv import load_csv
@@ -21,6 +21,7 @@ from ferspore.verification.behaviour_checks import (
     check_accuracy,
     check_predictions,
     check_record,
+    check_variety,
     probes,
 )
 from ferspore.verification.file_checks import check_file, check_format, check_sidecar
@@ -46,13 +47,14 @@ class NoCheckpointError(ValueError):
 class Verifier:
     """Verifies files one after another; they share the compiled nets and the faces.
 
-    ``csv``: a FER2013 file on which the accuracy is measured again.
+    ``csv``: a FER2013 file on which the accuracy is measured again; ``skip_bad_rows``: as in
+    ``load_csv``.
     """
 
-    def __init__(self, csv: Path | None = None):
+    def __init__(self, csv: Path | None = None, *, skip_bad_rows: bool = False):
         self.csv = csv
         self._evaluator = cache(Evaluator)  # by architecture and face size
-        self._table = cache(lambda csv, usage: load_csv(csv, (usage,), report=lambda _: None))
+        self._table = cache(partial(load_csv, skip_bad_rows=skip_bad_rows, report=lambda _: None))
 
     def verify(self, path: Path) -> Report:
         """Look at one file.
@@ -138,23 +140,24 @@ class Verifier:
         if self.csv is None:
             return None, findings
         measured, found = self._measure(evaluator, subject, self.csv)
-        return measured, [*findings, found]
+        return measured, [*findings, *found]
 
-    def _measure(self, evaluator: Evaluator, subject: Subject, csv: Path) -> tuple[float, Finding]:
+    def _measure(self, evaluator: Evaluator, subject: Subject, csv: Path) -> Found:
         usage = subject.config.data.val_usage if subject.config else "PublicTest"
         if isinstance(subject.sidecar, ModelSidecar) and subject.sidecar.usage in SPLITS:
             usage = subject.sidecar.usage
-        table = self._table(csv, usage)
+        table = self._table(csv, (usage,))
         faces = table.splits[usage]
-        accuracy = evaluator.score(faces).accuracy
-        return accuracy, check_accuracy(
+        scores = evaluator.score(faces)
+        accuracy = check_accuracy(
             usage,
-            accuracy,
+            scores.accuracy,
             faces.labels,
             subject.recorded_accuracy,
             same_data=subject.sidecar is None or subject.sidecar.data.get("sha256") == table.sha256,
             assumed=subject.sidecar is None and "face_size" not in subject.contents.info,
         )
+        return scores.accuracy, [accuracy, check_variety(usage, scores.confusion)]
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
