@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +100,28 @@ def test_cores_are_those_that_this_process_may_use():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n"
     assert runtime.cores() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("file", "spec", "python", "found", "expected"),
+    [
+        ("src/train.py", None, ".venv/bin/python", None, ".venv/bin/python src/evaluate.py"),
+        ("/my clone/src/train.py", None, "/my clone/.venv/bin/python", None,
+         "'/my clone/.venv/bin/python' '/my clone/src/evaluate.py'"),
+        ("src/train.py", None, "/usr/bin/python", "/usr/bin", "python src/evaluate.py"),
+        ("/x/bin/ferspore", None, "/x/bin/python", "/x/bin", "ferspore evaluate"),
+        ("/x/bin/ferspore", None, "/x/bin/python", None, "/x/bin/ferspore evaluate"),
+        (".venv/bin/ferspore", None, ".venv/bin/python", None, ".venv/bin/ferspore evaluate"),
+        ("/x/ferspore/__main__.py", "-m", ".venv/bin/python", None,
+         ".venv/bin/python -m ferspore evaluate"),
+    ],
+)  # fmt: skip
+def test_a_command_is_spelled_as_the_process_was_started(
+    monkeypatch, tmp_path, file, spec, python, found, expected
+):
+    monkeypatch.chdir(tmp_path)
+    main = SimpleNamespace(__file__=str(tmp_path / file), __spec__=spec)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / python))
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: found and f"{found}/{name}")
+    assert runtime.command("evaluate", "--ckpt", "a b") == f"{expected} --ckpt 'a b'"

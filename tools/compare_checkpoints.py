@@ -1,6 +1,9 @@
 """python tools/compare_checkpoints.py: the same as ferspore compare"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ferspore.cli.compare import main
 

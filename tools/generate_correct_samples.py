@@ -1,6 +1,9 @@
 """python tools/generate_correct_samples.py: the same as ferspore samples"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ferspore.cli.samples import main
 

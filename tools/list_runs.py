@@ -1,6 +1,9 @@
 """python tools/list_runs.py: the same as ferspore list"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ferspore.cli.list import main
 

@@ -1,6 +1,9 @@
 """python tools/plot_history.py: the same as ferspore history"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ferspore.cli.history import main
 

@@ -1,6 +1,9 @@
 """python tools/report.py: the same as ferspore report"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ferspore.cli.report import main
 

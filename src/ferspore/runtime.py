@@ -1,10 +1,12 @@
-"""The process: MindSpore's environment, device and graph mode, CPU cores, signals.
+"""The process: MindSpore's environment, device and graph mode, CPU cores, signals, how it started.
 
 The only module that changes process-wide state. ``prepare`` must run before MindSpore is imported,
 so nothing here imports it at the top.
 """
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 DEVICES = ("Ascend", "GPU", "CPU")  # in order of preference
+# Commands that are printed -> their scripts.
+SCRIPTS = {"train": "train.py", "evaluate": "evaluate.py", "sweep": "sweep.py"}
 
 
 class DeviceError(ValueError):
@@ -85,6 +89,35 @@ def select_device(requested: str | None) -> tuple[str, list[str]]:
 def cores() -> int:
     """CPU cores this process may use; with a different number, sums round differently."""
     return len(os.sched_getaffinity(0))
+
+
+def command(name: str, *words: object) -> str:
+    """What to type in this folder to run ``ferspore NAME WORDS``, the way this process was started.
+
+    ``name`` is a key of ``SCRIPTS`` whose script lies beside the one that was started.
+    """
+    main = sys.modules["__main__"]
+    file = Path(getattr(main, "__file__", None) or "")
+    if file.name == "ferspore":
+        start = [_typed(file), name]
+    elif file.suffix == ".py" and main.__spec__ is None:  # not started by -m
+        start = [_typed(Path(sys.executable)), _typed(file.absolute().with_name(SCRIPTS[name]))]
+    else:
+        start = [_typed(Path(sys.executable)), "-m", "ferspore", name]
+    return shlex.join([*start, *map(str, words)])
+
+
+def _typed(path: Path) -> str:
+    """The shortest spelling of ``path`` that a shell in this folder takes."""
+    if shutil.which(path.name) == str(path):
+        return path.name
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def stop_text(number: int) -> str:
+    """How a signal stopped the process, in words."""
+    return f"stopped ({'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name})"
 
 
 class StopSignals:

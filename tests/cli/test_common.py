@@ -57,16 +57,3 @@ def test_hyphens_become_underscores_in_names_only():
     given = ["--save-dir", "a-b", "--set-x=c-d", "-v", "--", "--my-photo.jpg"]
     expected = ["--save_dir", "a-b", "--set_x=c-d", "-v", "--", "--my-photo.jpg"]
     assert common.with_underscores(given) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [
-        ("tools/sweep.py", "python tools/sweep.py"),
-        ("/my runs/sweep.py", "python '/my runs/sweep.py'"),
-        ("ferspore sweep", "ferspore sweep"),
-    ],
-)
-def test_a_command_is_named_as_it_was_called(monkeypatch, name, command):
-    monkeypatch.setattr(common.sys, "argv", [name, "--set", "seed=1,2"])
-    assert common.as_called() == command

@@ -19,6 +19,7 @@ def python(*words: object, **environment: str) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": SRC, **environment},
+        cwd=runs.ROOT,
         timeout=60,
     )
 
@@ -106,13 +107,15 @@ def test_each_script_is_its_command(script):
 
 def test_without_mindspore_there_is_one_line():
     # -S: without the packages that are installed in this Python
-    words = ["--csv", "x", "--ckpt", "y"]
+    words = ["--csv", "my faces.csv", "--ckpt", "y"]
     for called, name in (
-        ([runs.ROOT / "src/evaluate.py"], f"python {runs.ROOT / 'src/evaluate.py'}"),
+        (["src/evaluate.py"], "python src/evaluate.py"),
+        (["tools/plot_confusion.py"], "python tools/plot_confusion.py"),
         (["-m", "ferspore", "evaluate"], "ferspore evaluate"),
     ):
         done = python("-S", *called, *words)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert f"MindSpore is not installed in this Python ({sys.executable})" in done.stderr
-        assert f"then .venv/bin/{name} ..." in done.stderr
+        told = f"First: make setup; then: .venv/bin/{name} --csv 'my faces.csv' --ckpt y"
+        assert done.stderr.endswith(f"{told}\n")

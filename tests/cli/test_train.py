@@ -15,7 +15,7 @@ from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, RefusalError, look
 from ferspore.run.decision import decide
 from ferspore.run.names import BEST, CONFIG, LOCK
-from ferspore.training.telling import continue_command
+from ferspore.training.telling import continue_command, finished_lines
 from tests.run import small_folders
 from tests.run.small_folders import SETTINGS, STAGES
 
@@ -83,7 +83,12 @@ def test_the_command_in_a_sidecar_names_no_absolute_path():
         (["--resume", "x", "--name", "a"], "checkpoints/a", Path("x")),
         (["--resume", "x", "--config", "stages.yaml"], "x", Path("x")),
         (["--resume", "x/fer-1_2.ckpt", "--save-dir", "y"], "y", Path("x/fer-1_2.ckpt")),
-        (["--name", "auto-b"], "checkpoints/fer_resnet-w32_b128_lr0.1_e40_s1-b", None),
+        (["--name", "auto-b"], "checkpoints/fer_resnet-w32_b128_lr0.1_s1-b", None),
+        (
+            ["--name", "auto", "--resume", "--epochs", "9", "--patience", "2", "--seed", "3"],
+            "checkpoints/fer_resnet-w32_b128_lr0.1_s3",
+            AUTO,
+        ),
     ],
 )
 def test_which_folder_is_meant(words, folder, resume):
@@ -154,17 +159,24 @@ def test_training_never_selects_on_private_test():
 def test_a_run_stopped_in_its_first_stage_continues_as_a_whole():
     build("stages: first stopped")
     for words in (["--run-all-stages", "--resume"], ["--resume"]):
-        first, second = decided("--name", "st", *words).parts
+        whole = decided("--name", "st", *words)
+        first, second = whole.parts
         assert first.action == "resume" and first.snapshot.path == ST / "first/fer-2_2.ckpt"
         assert (second.action, second.init_from) == ("start", ST / "first" / BEST)
-        assert continue_command(first) == "python src/train.py --name st --resume"
+        assert continue_command(whole).endswith("train --name st --run-all-stages --resume")
 
 
-def test_a_file_of_a_stage_continues_that_stage_and_names_the_whole():
+def test_a_stage_that_was_started_alone_continues_alone():
+    build("stages: first stopped")
+    whole = decided("--name", "st", "--stage", "first", "--resume")
+    assert continue_command(whole).endswith("train --name st --stage first --resume")
+
+
+def test_a_file_of_a_stage_continues_that_stage():
     build("stages: first stopped")
     decision = decided("--resume", str(ST / "first/fer-1_4.ckpt"))
     assert (decision.action, decision.folder, decision.stage) == ("resume", ST / "first", "first")
-    assert continue_command(decision) == "python src/train.py --name st --resume"
+    assert continue_command(decision).endswith("train --save_dir checkpoints/st/first --resume")
 
 
 def test_init_from_is_for_the_first_stage():
@@ -199,8 +211,45 @@ def test_new_values_are_not_for_a_stage_that_a_later_one_has_followed():
     build("stages: second stopped")
     first, second = decided("--name", "st", "--resume", "--epochs", "8").parts
     assert (first.action, first.config.training.epochs) == ("finished", 3)
-    assert "stage first is finished" in first.lines[0]
+    assert "stage first is finished: new values apply to the later stages only" in first.lines
     assert (second.action, second.config.training.epochs) == ("resume", 8)
+
+
+@pytest.mark.parametrize("words", [[], ["--data_csv", "faces.csv"], ["--set", "training.epochs=3"]])
+def test_what_the_run_has_is_no_new_value(words):
+    build("stages: second stopped")
+    assert all(not part.lines for part in decided("--name", "st", "--resume", *words).parts)
+
+
+def test_a_finished_run_says_what_is_not_used_and_what_trains_on():
+    build("finished", ST)
+    decision = decided("--name", "st", "--resume", "--lr", "0.7", "--patience", "1")
+    assert decision.is_finished and decision.lines == (
+        "warning: training.lr: the run has 0.1, received 0.7 [--lr]; not used: no epoch is left to "
+        "train",
+        "training.patience: 0 -> 1; not used: no epoch is left to train",
+    )
+    (line, *_) = finished_lines(decision)
+    assert line == (
+        "already finished: 3 epochs, best accuracy 0.5000 at epoch 1 (PublicTest); --epochs N "
+        "trains on"
+    )
+
+
+def test_fewer_epochs_end_a_run_and_are_used():
+    small_folders.trained(ST, 2)
+    decision = decided("--name", "st", "--resume", "--epochs", "2", "--lr", "0.7")
+    assert decision.action == "finish" and decision.config.training.epochs == 2
+    assert "training.epochs: 3 -> 2; no epoch is left to train" in decision.lines
+    assert any(line.endswith("not used: no epoch is left to train") for line in decision.lines)
+
+
+def test_resume_without_a_run_and_without_a_csv_says_that_there_is_none():
+    told = "no run in checkpoints/fer2013; --name says which, --data_csv starts one"
+    assert refused("--resume") == told
+    text = refused("--save_dir", "x", "--config", "stages.yaml", "--set", "data.csv=null",
+                   "--run-all-stages", "--resume")  # fmt: skip
+    assert text == "no run in x; --save_dir says which, --data_csv starts one"
 
 
 def test_resume_with_a_csv_alone_never_starts_a_run_without_stages():
@@ -251,7 +300,7 @@ def test_a_refused_value_leaves_the_configuration_of_all_stages():
 def test_stages_that_resume_without_a_snapshot_say_so():
     build("stages: begun")
     (line,) = decided("--name", "st", "--resume").lines
-    assert line == "checkpoints/st: no snapshot to resume; the run starts from scratch"
+    assert line == "no run in checkpoints/st yet: starting from scratch"
 
 
 # --- without MindSpore ----------------------------------------------------------------------------

@@ -105,12 +105,13 @@ def test_an_automatic_name_shows_what_defines_the_run():
         values = [Override(k.replace("__", "."), v, "--set") for k, v in changes.items()]
         return auto_name(load_config(None, values).config)
 
-    base = named(training__epochs=50)
-    assert base == "fer_resnet-w32_b128_lr0.1_e50_s1"
-    assert named(training__epochs=50, data__csv="elsewhere.csv", name="x", device="CPU") == base
-    assert named(training__epochs=50, training__mixup_alpha=0.2) == base + "_mixup_alpha0.2"
-    assert named(training__epochs=50, model__blocks=[2, 2]) == base + "_blocks2-2"
+    base = named()
+    assert base == "fer_resnet-w32_b128_lr0.1_s1"
+    assert named(data__csv="elsewhere.csv", name="x", device="CPU") == base
+    assert named(training__epochs=50, training__patience=3) == base  # a resume may change them
+    assert named(training__mixup_alpha=0.2) == base + "_mixup_alpha0.2"
     assert named(training__epochs=50, final_phase__epochs=5) == base + "_final_epochs5"
+    assert named(model__blocks=[2, 2]) == base + "_blocks2-2"
     assert named(training__epochs=50, seed=2).endswith("_s2")
     of_channels = named(training__epochs=50, model__stem="5x5", model__channels=[16, 64, 96])
     assert of_channels == base.replace("w32", "c16-64-96") + "_stem5x5"

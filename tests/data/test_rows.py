@@ -22,9 +22,9 @@ BAD_ROWS = {
     "emotion word": (f"happy,{PX},Training", "emotion is 'happy'"),
     "emotion empty": (f",{PX},Training", "emotion is ''"),
     "emotion NaN": (f"NaN,{PX},Training", "emotion is 'NaN'"),
-    "a pixel less": (f"0,{PX.rpartition(' ')[0]},Training", "2303 pixels, expected 2304"),
-    "a pixel more": (f"0,{PX} 7,Training", "2305 pixels, expected 2304"),
-    "no pixels": ("0,,Training", "0 pixels, expected 2304"),
+    "a pixel less": (f"0,{PX.rpartition(' ')[0]},Training", "2,303 pixels, expected 2,304"),
+    "a pixel more": (f"0,{PX} 7,Training", "2,305 pixels, expected 2,304"),
+    "no pixels": ("0,,Training", "0 pixels, expected 2,304"),
     "256": (f"0,{with_pixel(17, '256')},Training", "pixel 17 is '256', expected an integer from 0"),
     "999": (f"0,{with_pixel(1, '999')},Training", "pixel 1 is '999'"),
     "65537": (f"0,{with_pixel(5, '65537')},Training", "pixel 5 is '65537'"),
@@ -86,8 +86,8 @@ def test_one_pixel_moved_to_the_next_row_is_two_bad_rows(tmp_path):
     """The number of pixels in the file is right, and no row is."""
     rows = [("0", PX.rpartition(" ")[0], "Training"), ("0", PX + " 7", "Training")]
     message = error_of(write(tmp_path / "faces.csv", official(rows)))
-    assert "line 2: 2303 pixels" in message
-    assert "line 3: 2305 pixels" in message
+    assert "line 2: 2,303 pixels" in message
+    assert "line 3: 2,305 pixels" in message
 
 
 def test_every_row_too_long(tmp_path):

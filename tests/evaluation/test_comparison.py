@@ -57,7 +57,10 @@ def test_a_candidate_is_what_its_run_recorded(two):
     assert (best.best_accuracy, best.best_epoch) == (top["val_accuracy"], top["epoch"])
     assert best.bytes == (two[0] / "best_model.ckpt").stat().st_size
     tensors = read_ckpt(best.path).tensors
-    assert best.parameters == sum(tensor.size for tensor in tensors.values())
+    untrained = ("moving_mean", "moving_variance", "normalize.mean", "normalize.deviation")
+    trained = [tensor.size for name, tensor in tensors.items() if not name.endswith(untrained)]
+    assert best.parameters == sum(trained) < sum(tensor.size for tensor in tensors.values())
+    assert best.parameters == unseal(best.path.with_suffix(".json").read_bytes())["parameters"]
     assert best.seconds == pytest.approx(sum(r["seconds"] for r in records[: top["epoch"]]))
     assert snapshot.kind == "snapshot" and snapshot.parameters == best.parameters
     assert snapshot.seconds == pytest.approx(sum(r["seconds"] for r in records))
@@ -83,7 +86,7 @@ def test_a_moved_model_is_known_by_its_sidecar_and_without_it_by_its_file(two, t
     assert (bare.kind, bare.config, bare.created, bare.seconds) == ("unknown", None, None, None)
     assert bare.best_accuracy == moved.best_accuracy and bare.epoch == moved.epoch
     assert compare.config_differences(bare, moved) is None
-    assert compare.weight_differences(bare.weights, moved.weights).largest[0][1] == 0
+    assert compare.weight_differences(bare.weights, moved.weights).weights[0].largest == 0
 
 
 def test_differences_of_the_configuration_are_those_that_were_made(two):
@@ -109,17 +112,24 @@ def test_the_csv_counts_by_content_not_by_path(two, tmp_path):
     assert found == [("data.sha256", values["data"]["sha256"], "f" * 64)]
 
 
-def test_the_largest_differences_of_weights():
-    base = {f"t{i}": np.zeros((2, 3), np.float32) for i in range(8)}
+def test_the_largest_differences_of_weights_and_apart_from_them_of_statistics():
+    base = {f"t{i}": np.ones((2, 3), np.float32) for i in range(8)}
+    base |= {"bn.moving_mean": np.zeros(2, np.float32), "normalize.mean": np.full(1, 100.0)}
     changed = {name: value.copy() for name, value in base.items()}
     for i in range(8):
-        changed[f"t{i}"][1, 2] = -i if i % 2 else i
+        changed[f"t{i}"] *= 1 + (-i if i % 2 else i) / 100
+    changed["normalize.mean"] = np.full(1, 80.0)
     changed["t3"] = np.ones((3, 2), np.float32)
     del changed["t0"]
     changed["new"] = np.ones(1, np.float32)
     found = compare.weight_differences(base, changed)
-    assert found.largest == [("t7", 7.0), ("t6", 6.0), ("t5", 5.0), ("t4", 4.0), ("t2", 2.0)]
-    assert found.compared == 6 and found.other_shape == ["t3"]
+    assert [one.name for one in found.weights] == ["t7", "t6", "t5", "t4", "t2"]
+    assert found.weights[0].relative == pytest.approx(0.07)
+    assert found.weights[1].relative == pytest.approx(0.06 / 1.06)
+    assert found.weights[1].largest == pytest.approx(0.06)
+    told = [(one.name, one.relative, one.largest) for one in found.statistics]
+    assert told == [("normalize.mean", 0.2, 20.0), ("bn.moving_mean", 0.0, 0.0)]
+    assert found.compared == 8 and found.other_shape == ["t3"]
     assert found.only_first == ["t0"] and found.only_second == ["new"]
 
 

@@ -4,11 +4,12 @@ import fcntl
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
-from ferspore.run.listing import list_runs, lock_holder, run_state
+from ferspore.run.listing import RunState, format_runs, in_order, list_runs, lock_holder, run_state
 from ferspore.run.lock import RunLock
 from ferspore.run.sidecar import seal, unseal
 from tests import runs
@@ -56,6 +57,7 @@ def test_a_finished_run(run):
     assert (state.state, state.pid, state.epochs_done, state.epochs) == ("finished", None, 3, 3)
     assert state.best_accuracy == best["best_accuracy"]
     assert state.best_epoch == best["best_epoch"]
+    assert state.written == json.loads((run / "final_model.json").read_text())["created"]
     assert state.bytes == sum(path.stat().st_size for path in run.glob("*"))
 
 
@@ -157,6 +159,26 @@ def test_the_tool_lists_and_writes_the_table(run, tmp_path):
         "1/3",
         f"{state.best_accuracy:.4f}",
     ]
+
+
+def test_the_best_or_the_latest_first_and_what_is_not_known_last():
+    def one(name, accuracy, day, **values):
+        written = day and f"2026-11-{day}T10:20:30.000000+00:00"
+        known = {"state": "stopped", "pid": None, "epochs_done": 1, "epochs": 3, "bytes": 1000}
+        return RunState(Path(name), best_accuracy=accuracy, best_epoch=1, written=written,
+                        **known | values)  # fmt: skip
+
+    table = [one("c", 0.5, "09"), one("b", None, None), one("a", 0.7, "02"),
+             one("m", 0.6, "11", state="model", epochs=None),
+             one("s", None, None, state="stages 1/2", epochs_done=0, epochs=None)]  # fmt: skip
+
+    def names(order):
+        return "".join(run.folder.name for run in in_order(table, order))
+
+    assert (names("name"), names("accuracy"), names("date")) == ("abcms", "amcbs", "mcabs")
+    _, _, _, model, stages = [line.split() for line in format_runs(table).splitlines()[1:]]
+    assert model == ["m", "model", "1", "0.6000", "1", "1.0", "kB", "2026-11-11", "10:20"]
+    assert stages == ["s", "stages", "1/2", "-", "-", "1", "1.0", "kB", "-"]
 
 
 def test_a_root_that_is_not_there_is_refused(tmp_path):

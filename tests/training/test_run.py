@@ -283,14 +283,20 @@ def test_init_from_takes_weights_only(finished, csv, tmp_path):
     assert read_ckpt(tmp_path / "run" / "fer-1_4.ckpt").tensors["global_step"].item() == 4
 
 
-def test_init_from_another_net_lists_every_difference(finished, csv, tmp_path):
+def test_init_from_another_net_names_the_keys_and_the_first_tensors(finished, csv, tmp_path):
     with pytest.raises(RefusalError) as caught:
         runs.train(
             tmp_path / "run", csv, init_from=finished[0] / "best_model.ckpt", model__width=16
         )
-    text = str(caught.value)
-    assert "stem.0.weight has the shape (8, 1, 3, 3), expected (16, 1, 3, 3)" in text
-    assert "head.weight has the shape (7, 16), expected (7, 32)" in text
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == f"--init_from {finished[0] / 'best_model.ckpt'}: another net:"
+    assert lines[:2] == [
+        "  model.width is 8 there, 16 here",
+        "  stem.0.weight has the shape (8, 1, 3, 3), expected (16, 1, 3, 3)",
+    ]
+    same = {"normalize.mean", "normalize.deviation", "head.bias"}
+    different = read_ckpt(finished[0] / "best_model.ckpt").tensors.keys() - same
+    assert len(lines) == 4 and last == f"  and {len(different) - 3} more"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -73,8 +73,10 @@ def test_a_stopped_sweep_is_continued(csv, tmp_path, capfd):
 
     output = interrupted(words, tmp_path, folders[1] / "fer-1_4.json")
     assert "[1/2] sweep/seed=1: finished, best accuracy" in output
-    assert output.count("stopped by SIG") == 2, output  # the run itself, which saved, and the sweep
-    assert "1 of 2 runs are finished; to continue: python" in output
+    assert output.count("stopped (Ctrl-C)") == 2, (
+        output
+    )  # the run itself, which saved, and the sweep
+    assert "; 1 of 2 runs finished. To continue: " in output
     assert states(tmp_path) == ["finished", "stopped"]
     assert not (folders[1] / "final_model.json").exists()
 

@@ -13,6 +13,7 @@ from ferspore.data.practice import write_practice_csv
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import read_ckpt
+from ferspore.verification.behaviour_checks import check_variety
 from ferspore.verification.verifier import Verifier
 from tests.runs import save_weights
 from tests.verification.cases import (
@@ -59,6 +60,16 @@ def test_accuracy_on_other_faces_is_a_warning(best, tmp_path):
     write_practice_csv(other, seed=11, counts={"PublicTest": 300})
     text = findings(Verifier(other).verify(best), "WARN")["accuracy"]
     assert "not the one of the run" in text
+
+
+@pytest.mark.parametrize(("emotions", "level"), [(2, "WARN"), (3, "PASS")])
+def test_fewer_than_three_emotions_ever_predicted_are_a_warning(emotions, level):
+    confusion = np.zeros((7, 7), int)
+    confusion[:, :emotions] = 5
+    found = check_variety("PublicTest", confusion)
+    assert (found.level, found.name) == (level, "variety")
+    if level == "WARN":
+        assert "PublicTest: nothing but angry and disgust is ever predicted" in found.text
 
 
 def accuracy_at_24(contents, csv):

@@ -19,7 +19,7 @@ def test_a_file_of_a_run_passes_every_check(run, judge, name):
     assert report.sound and report.verdict == "sound"
     assert names(report) == [
         *("file", "sidecar", "format", "network", "size", "contents", "values"),
-        *("statistics", "trained", "predictions", "accuracy", "record"),
+        *("statistics", "trained", "predictions", "accuracy", "variety", "record"),
     ]
 
 

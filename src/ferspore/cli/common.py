@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import shlex
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ferspore
 from ferspore import runtime
 from ferspore.labels import SPLITS, VIEWS
 
@@ -55,8 +57,12 @@ def add_ckpt_argument(parser: argparse.ArgumentParser, *, required: bool = True)
 
 
 def add_face_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--skip_bad_rows", action="store_true", help=SKIP_HELP)
+    add_skip_argument(parser)
     add_device_argument(parser)
+
+
+def add_skip_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--skip_bad_rows", action="store_true", help=SKIP_HELP)
 
 
 def add_tta_argument(parser: argparse.ArgumentParser) -> None:
@@ -99,12 +105,6 @@ def with_underscores(words: list[str]) -> list[str]:
     return [*map(flag, words[:end]), *words[end:]]
 
 
-def as_called() -> str:
-    """How the user called this command: ``python src/train.py`` or ``ferspore train``."""
-    name = sys.argv[0]
-    return f"python {shlex.quote(name)}" if name.endswith(".py") else name
-
-
 # --- the process ----------------------------------------------------------------------------------
 
 
@@ -139,14 +139,22 @@ def prepare(*, verbose: bool) -> None:
     try:
         lines = runtime.prepare(verbose=verbose)
     except ModuleNotFoundError:
-        sys.exit(
-            refuse(
-                f"MindSpore is not installed in this Python ({sys.executable}): "
-                f"make setup installs it, then .venv/bin/{as_called()} ..."
-            )
-        )
+        sys.exit(refuse(without_mindspore()))
     for line in lines:
         print(line, flush=True)
+
+
+def without_mindspore() -> str:
+    """What is wrong, and the commands that mend it, as they are typed in this folder."""
+    clone = os.path.relpath(Path(ferspore.__file__).parents[2])
+    name, *words = sys.argv
+    start = ["python", name] if name.endswith(".py") else ["ferspore"]
+    start[0] = str(Path(clone, ".venv", "bin", start[0]))
+    setup = shlex.join(["make", *([] if clone == "." else ["-C", clone]), "setup"])
+    return (
+        f"MindSpore is not installed in this Python ({sys.executable}). "
+        f"First: {setup}; then: {shlex.join([*start, *words])}"
+    )
 
 
 def refuse(error: object) -> int:

@@ -12,6 +12,12 @@ from ferspore.cli import common
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     parser.add_argument("root", nargs="?", default="checkpoints", help="a folder with runs")
+    parser.add_argument(
+        "--sort",
+        default="name",
+        choices=("name", "accuracy", "date"),
+        help="the order; accuracy: the best first, date: the latest first; default: name",
+    )
     parser.add_argument("--json", metavar="OUT", help="also write the table as JSON")
     return parser
 
@@ -21,10 +27,10 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.run.listing import format_runs, list_runs, to_dict
+    from ferspore.run.listing import format_runs, in_order, list_runs, to_dict
 
     try:
-        runs = list_runs(Path(arguments.root))
+        runs = in_order(list_runs(Path(arguments.root)), arguments.sort)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise common.ToolError(error) from error
     if arguments.json:

@@ -97,20 +97,20 @@ def facts(folder: Path, config: "Config", history: "History") -> list[tuple[str,
 
 def model_facts(folder: Path) -> list[tuple[str, str]]:
     """What the best model's sidecar says, or why it cannot be trusted."""
-    from ferspore.run.ckpt import UnsoundError
+    from ferspore.run.ckpt import UnsoundError, parameter_count
     from ferspore.run.names import BEST
-    from ferspore.run.sidecar import ModelSidecar, read_sound
+    from ferspore.run.sidecar import read_sound
 
     if not (folder / BEST).exists():
         return [("Best model", "none yet")]
     try:
-        _, sidecar = read_sound(folder / BEST)
+        contents, sidecar = read_sound(folder / BEST)
     except UnsoundError as error:
         return [("Best model", f"not sound: {error}")]
-    parameters = f"{sidecar.parameters:,}" if isinstance(sidecar, ModelSidecar) else ""
+    parameters = parameter_count({name: v.shape for name, v in contents.tensors.items()})
     return [
         ("Best model", f"{BEST}, {sidecar.bytes / 1e6:.2f} MB"),
-        ("Parameters", parameters),
+        ("Parameters", f"{parameters:,} trainable"),
         ("sha256", sidecar.sha256),
         ("Written", f"{sidecar.created[:19].replace('T', ' ')} UTC"),
         ("Versions", ", ".join(f"{key} {value}" for key, value in sidecar.versions.items())),

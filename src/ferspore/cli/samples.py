@@ -76,7 +76,7 @@ def summary(emotion: str, choice: "Choice", arguments: argparse.Namespace) -> st
     """The line for one emotion, which says if there are fewer faces than requested."""
     if choice.shown == 0:
         return f"{emotion}: none, {arguments.usage} has no face of it"
-    enough = f" from {arguments.min_confidence} on" if arguments.min_confidence else ""
+    enough = f" with confidence >= {arguments.min_confidence:g}" if arguments.min_confidence else ""
     found = f"{choice.correct} of {choice.shown} faces are classified correctly{enough}"
     if choice.correct == 0:
         return f"{emotion}: none, {found}"

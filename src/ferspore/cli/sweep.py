@@ -4,10 +4,10 @@ ferspore sweep --config configs/practice.yaml --set training.lr=0.1,0.05 --set s
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
+from ferspore import runtime
 from ferspore.cli import common
 
 
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     output = Path(arguments.output) if arguments.output else None
     verbose = ["--verbose"] if arguments.verbose else []
     trainer = [sys.executable, "-m", "ferspore", "train", *verbose]
-    again = f"{common.as_called()} {shlex.join(words)}"
+    again = runtime.command("sweep", *words)
     try:
         axes = [parse_axis(text) for text in arguments.settings]
         root, runs = plan(arguments.config, arguments.data_csv, axes, output, arguments.epochs)

@@ -47,9 +47,7 @@ def parser() -> argparse.ArgumentParser:
         names = [flag, *ALIASES.get(flag, [])]
         metavar = {int: "N", float: "X", str: key.split(".")[-1].upper()}[kind]
         parser.add_argument(*names, dest=flag, type=kind, metavar=metavar, help=f"sets {key}")
-    parser.add_argument(
-        "--skip_bad_rows", action="store_true", help="drop bad rows of the CSV and count them"
-    )
+    common.add_skip_argument(parser)
     parser.add_argument(
         "--set",
         action="append",

@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     )
     common.add_tta_argument(parser)
     parser.add_argument("--json", metavar="OUT", help="also write the findings as JSON")
+    common.add_skip_argument(parser)
     return parser
 
 
@@ -55,7 +56,7 @@ def verify(path: Path, csv: Path | None, arguments: argparse.Namespace) -> int:
     from ferspore.verification.text import format_report, format_table
     from ferspore.verification.verifier import Verifier
 
-    verifier = Verifier(csv, arguments.tta)
+    verifier = Verifier(csv, arguments.tta, skip_bad_rows=arguments.skip_bad_rows)
     paint = COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
     if path.is_dir():
         reports = verifier.verify_folder(path)

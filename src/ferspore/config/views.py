@@ -33,32 +33,42 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
     ]
 
 
-# The keys that an automatic name always shows.
+# The keys that are always told of a run, and how an automatic name shows them.
 _NAMED = {
     "model.width": "w{}",
     "model.channels": "c{}",
     "training.batch_size": "b{}",
     "training.lr": "lr{}",
-    "training.epochs": "e{}",
     "seed": "s{}",
 }
 # Keys, and sections, whose values do not tell one run from another.
-NOT_DEFINING = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
+_NOT_TELLING = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
+_LENGTH = ("training.epochs", "training.patience")
+
+
+def telling_values(config: Config) -> dict[str, Any]:
+    """The values that tell a run from others, by key: some always, all others where they are not
+    the default."""
+    leaves = {dotted(path): value for path, value in flat(config.to_dict()).items()}
+    changed = [key for key, _, _ in differences(Config(), config)]
+    shown = [*_NAMED, *(key for key in changed if not key.startswith(_NOT_TELLING))]
+    return {key: leaves[key] for key in shown if leaves[key] is not None}
 
 
 def auto_name(config: Config) -> str:
-    """A run's name from the values that define it: `fer_resnet-w32_b128_lr0.1_e50_s1`.
+    """A run's name from the values that define it: `fer_resnet-w32_b128_lr0.1_s1`.
 
-    Every other defining value that is not the default follows, as `_mixup_alpha0.2`.
+    Every other defining value that is not the default follows, as `_mixup_alpha0.2`. How long the
+    run is to be is no part of it, so that a resume with more epochs finds it.
     """
-    leaves = {dotted(path): value for path, value in flat(config.to_dict()).items()}
-    named = {key: text for key, text in _NAMED.items() if leaves[key] is not None}
-    name = "fer_resnet-" + "_".join(text.format(_short(leaves[key])) for key, text in named.items())
-    for key, _, value in differences(Config(), config):
-        if key not in _NAMED and not key.startswith(NOT_DEFINING):
-            label = key.replace("final_phase.", "final_").rpartition(".")[2]
-            name += f"_{label}{_short(value)}"
-    return name
+    values = telling_values(config)
+    known = [text.format(_short(values[key])) for key, text in _NAMED.items() if key in values]
+    others = [
+        f"{key.replace('final_phase.', 'final_').rpartition('.')[2]}{_short(value)}"
+        for key, value in values.items()
+        if key not in _NAMED and key not in _LENGTH
+    ]
+    return "fer_resnet-" + "_".join([*known, *others])
 
 
 def _short(value: Any) -> str:

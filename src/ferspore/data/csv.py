@@ -17,9 +17,10 @@ from pathlib import Path
 
 from ferspore.data.cache import DamagedCacheError, arrays_folder, read_arrays, write_arrays
 from ferspore.data.faces import FaceTable
-from ferspore.data.rows import Parsed, count_of, parse_rows, read_records, shorten
+from ferspore.data.rows import Parsed, parse_rows, read_records, shorten
 from ferspore.files import file_sha256
 from ferspore.labels import SPLITS
+from ferspore.tables import counted
 
 COLUMNS = ("emotion", "pixels", "Usage")
 # Bounds before anything is unpacked: the whole of FER2013 has 0.3 GB and packs to a third.
@@ -73,7 +74,7 @@ def load_csv(
     report(f"{path.name}: {counts} faces ({origin})")
     if parsed.bad:
         line, fault = parsed.first_bad[0]
-        dropped = f"{count_of(parsed.bad, 'bad row')} dropped"
+        dropped = f"{counted(parsed.bad, 'bad row')} dropped"
         report(f"{path.name}: {dropped}, the first at line {line}: {fault}")
     splits = {usage: parsed.splits[usage] for usage in wanted if usage in parsed.splits}
     return FaceTable(path, digest, parsed.counts, parsed.bad, splits)
@@ -98,7 +99,8 @@ def _check_present(path: Path, usages: Sequence[str], counts: dict[str, int]) ->
 
 
 def _describe_bad_rows(path: Path, parsed: Parsed) -> str:
-    lines = [f"{path}: {count_of(parsed.bad, 'bad row')} (skip_bad_rows drops them)"]
+    drops = f"--skip_bad_rows drops {'it' if parsed.bad == 1 else 'them'}"
+    lines = [f"{path}: {counted(parsed.bad, 'bad row')} ({drops})"]
     lines += [f"  line {line}: {fault}" for line, fault in parsed.first_bad]
     if parsed.bad > len(parsed.first_bad):
         lines.append(f"  and {parsed.bad - len(parsed.first_bad)} more")

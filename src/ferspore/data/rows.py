@@ -16,6 +16,7 @@ import numpy as np
 
 from ferspore.data.faces import Faces
 from ferspore.labels import EMOTIONS, FACE_SIZE, SPLITS
+from ferspore.tables import counted
 
 PARSER_VERSION = 1  # raise it whenever the same file gives other arrays: it names the cache
 PIXELS = FACE_SIZE * FACE_SIZE
@@ -155,7 +156,7 @@ def _parse_row_by_row(
             if isinstance(fields, str):
                 bad.append((line, fields))
             elif len(fields) != width:
-                bad.append((line, f"{count_of(len(fields), 'field')}, expected {width}"))
+                bad.append((line, f"{counted(len(fields), 'field')}, expected {width}"))
             else:
                 emotion, pixels, usage = (fields[column] for column in columns)
                 whole.append((line, emotion, " ".join(pixels.split()), usage))
@@ -232,7 +233,7 @@ def _describe_faults(emotion: str, pixels: str, usage: str) -> str:
         faults.append(f"emotion is {shorten(emotion)!r}, expected an integer from 0 to {last}")
     values = pixels.split()
     if len(values) != PIXELS:
-        faults.append(f"{count_of(len(values), 'pixel')}, expected {PIXELS}")
+        faults.append(f"{counted(len(values), 'pixel')}, expected {PIXELS:,}")
     wrong = [(place, value) for place, value in enumerate(values, 1) if not _is_pixel(value)]
     if wrong:
         place, value = wrong[0]
@@ -246,10 +247,6 @@ def _describe_faults(emotion: str, pixels: str, usage: str) -> str:
 
 def _is_pixel(value: str) -> bool:
     return re.fullmatch("[0-9]{1,3}", value) is not None and int(value) <= 255
-
-
-def count_of(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def shorten(text: str, length: int = 24) -> str:

@@ -13,7 +13,13 @@ from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import differences
 from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import load_evaluator, weights_in
-from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite
+from ferspore.run.ckpt import (
+    UnsoundError,
+    is_trained,
+    parameter_count,
+    read_ckpt,
+    refuse_not_finite,
+)
 from ferspore.run.names import BEST, sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
@@ -30,7 +36,7 @@ class Candidate:
 
     best_accuracy: fraction, of the run up to this checkpoint.
     epoch: 1-based, of these weights; best_epoch that of ``best_accuracy``.
-    parameters: values of the net, the batch statistics included.
+    parameters: of the net, trainable.
     seconds: of training up to ``epoch``, evaluation not included.
     weights: float32, by name; a snapshot's moving average stands in for its weights.
     """
@@ -50,10 +56,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class WeightDifferences:
-    """Largest absolute difference of each tensor that both have in one shape, falling."""
+class TensorDifference:
+    """largest: absolute difference of two values. relative: the norm of the difference over the
+    larger of the two norms, so from 0 (equal) to 2 (each the other's negative)."""
 
-    largest: list[tuple[str, float]]
+    name: str
+    relative: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class WeightDifferences:
+    """Of the tensors that both have in one shape; the LARGEST relative differences, falling.
+
+    statistics: the batch statistics and the normalisation of the faces, which no optimizer trains.
+    """
+
+    weights: list[TensorDifference]
+    statistics: list[TensorDifference]
     compared: int
     other_shape: list[str]
     only_first: list[str]
@@ -102,7 +122,7 @@ def read_candidate(where: Path) -> Candidate:
         best_accuracy=told.get("best_accuracy"),
         best_epoch=told.get("best_epoch"),
         epoch=told.get("epoch" if sidecar else "epoch_num"),
-        parameters=sum(value.size for value in weights.values()),
+        parameters=parameter_count({name: value.shape for name, value in weights.items()}),
         bytes=size,
         seconds=training_seconds(sidecar) if sidecar else None,
         created=told.get("created"),
@@ -139,12 +159,14 @@ def config_differences(first: Candidate, second: Candidate) -> list[tuple[str, A
 def weight_differences(
     first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
 ) -> WeightDifferences:
-    """The LARGEST greatest differences, and the tensors that cannot be compared."""
+    """How two nets differ, and the tensors that cannot be compared."""
     shared = [name for name in first if name in second]
     same = [name for name in shared if first[name].shape == second[name].shape]
-    found = [(name, _difference(first[name], second[name])) for name in same]
+    found = [_difference(name, first[name], second[name]) for name in same]
+    found.sort(key=lambda one: -one.relative)
     return WeightDifferences(
-        largest=sorted(found, key=lambda entry: -entry[1])[:LARGEST],
+        weights=[one for one in found if is_trained(one.name)][:LARGEST],
+        statistics=[one for one in found if not is_trained(one.name)][:LARGEST],
         compared=len(same),
         other_shape=[name for name in shared if first[name].shape != second[name].shape],
         only_first=[name for name in first if name not in second],
@@ -152,8 +174,11 @@ def weight_differences(
     )
 
 
-def _difference(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max(initial=0.0))
+def _difference(name: str, first: np.ndarray, second: np.ndarray) -> TensorDifference:
+    a, b = first.astype(np.float64).ravel(), second.astype(np.float64).ravel()
+    norm, scale = np.linalg.norm(a - b), max(np.linalg.norm(a), np.linalg.norm(b))
+    relative = float(norm / scale) if scale else 0.0
+    return TensorDifference(name, relative, float(np.abs(a - b).max(initial=0.0)))
 
 
 def right_answers(candidate: Candidate, faces: Faces, tta: str | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from ferspore.evaluation.comparison import (
     config_differences,
     weight_differences,
 )
-from ferspore.tables import accuracy_text, aligned, duration_text, size_text
+from ferspore.tables import accuracy_text, aligned, counted, duration_text, size_text
 
 
 def candidate_dict(candidate: Candidate) -> dict[str, Any]:
@@ -80,19 +80,22 @@ def _config_text(rows: list[tuple[str, Any, Any]] | None, names: tuple[str, str]
 
 
 def _weights_text(found: WeightDifferences, names: tuple[str, str]) -> str:
-    lines = [f"weights: {found.compared} tensors of the same shape in both"]
-    if found.largest and found.largest[0][1] == 0:
-        lines.append("they are equal")
-    elif found.largest:
-        rows = [[name, f"{value:.6g}"] for name, value in found.largest]
-        lines.append(aligned([["largest differences", "max |a-b|"], *rows]))
+    lines = [f"{counted(found.compared, 'tensor')} of the same shape in both"]
+    a, b = names
+    for what, tensors in (("weights", found.weights), ("batch statistics", found.statistics)):
+        if tensors and tensors[0].relative == 0:
+            lines.append(f"{what}: equal")
+        elif tensors:
+            header = [f"largest differences: {what}", "relative", f"largest |{a}-{b}|"]
+            rows = [[one.name, f"{one.relative:.3g}", f"{one.largest:.3g}"] for one in tensors]
+            lines += ["", aligned([header, *rows])]
     told = {
         "of another shape": found.other_shape,
         f"only in {names[0]}": found.only_first,
         f"only in {names[1]}": found.only_second,
     }
-    lines += [f"{len(t)} {how}: {_some(t)}" for how, t in told.items() if t]
-    return "\n".join(lines)
+    more = [f"{len(t)} {how}: {_some(t)}" for how, t in told.items() if t]
+    return "\n".join([*lines, *(["", *more] if more else [])])
 
 
 def _some(tensors: list[str]) -> str:

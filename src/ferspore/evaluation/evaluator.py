@@ -12,6 +12,7 @@ from ferspore.config.schema import Data, Model
 from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
 from ferspore.data.views import views
+from ferspore.evaluation.differences import network_differences
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import Architecture, ResNet, architecture_of
@@ -39,7 +40,7 @@ class Evaluator:
             UnsoundError: names or shapes are not those of the net; nothing is loaded then.
         """
         shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
-        if faults := shape_differences(shapes, {name: v.shape for name, v in weights.items()}):
+        if faults := network_differences(shapes, {name: v.shape for name, v in weights.items()}):
             raise UnsoundError("; ".join(faults))
         for name, parameter in self.parameters.items():
             parameter.set_data(Tensor(np.asarray(weights[name], np.float32)))
@@ -69,21 +70,6 @@ class Evaluator:
     def score(self, faces: Faces, *, tta: str | None = None) -> Scores:
         """Scores over exactly all of ``faces``."""
         return score(self.logits(faces.images, tta=tta), faces.labels)
-
-
-def shape_differences(
-    expected: Mapping[str, tuple[int, ...]], received: Mapping[str, tuple[int, ...]]
-) -> list[str]:
-    """One line for each name that is missing, unexpected, or has another shape."""
-    return [
-        *(f"{name} {expected[name]} is missing" for name in expected if name not in received),
-        *(f"{name} {received[name]} is not expected" for name in received if name not in expected),
-        *(
-            f"{name} has the shape {received[name]}, expected {expected[name]}"
-            for name in expected
-            if name in received and tuple(received[name]) != tuple(expected[name])
-        ),
-    ]
 
 
 def architecture_in(tensors: Mapping[str, np.ndarray]) -> Architecture:

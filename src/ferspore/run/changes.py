@@ -7,6 +7,7 @@ from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, ove
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
+from ferspore.tables import counted
 
 COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved file is no change
 FREE_KEYS = COMPARED_KEYS | {
@@ -75,7 +76,7 @@ def resumed_config(
             epochs = after[key]
             lines.append(
                 f"{key}: {before[key]} -> {epochs}; the learning rate now follows the schedule of "
-                f"{epochs} epochs from step {sidecar.global_step + 1} on"
+                f"{counted(epochs, 'epoch')} from step {sidecar.global_step + 1} on"
                 + _final_phase_said(before["final_phase.epochs"], epochs)
             )
         elif key not in COMPARED_KEYS | {"name"}:

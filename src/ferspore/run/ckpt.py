@@ -6,7 +6,7 @@ nothing in a file is trusted, and nothing is unpickled.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,6 +172,19 @@ def _array(tag: str, dtype: str, shape: tuple[int, ...], content: bytes) -> np.n
         return np.frombuffer(content, DTYPES[dtype]).reshape(shape)
     except ValueError as error:  # such as (2**62, 4, 0), whose product is 0
         raise UnsoundError(f"{tag!r} has the impossible shape {shape}") from error
+
+
+def is_trained(name: str) -> bool:
+    """Whether the optimizer trains the tensor ``name`` of a net: batch statistics and the
+    normalisation of the faces are not trained."""
+    return not name.startswith("normalize.") and not name.endswith(
+        (".moving_mean", ".moving_variance")
+    )
+
+
+def parameter_count(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Trainable parameters of a net, from the shapes of all its tensors."""
+    return sum(math.prod(shape) for name, shape in shapes.items() if is_trained(name))
 
 
 def not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:

@@ -6,13 +6,14 @@
 from dataclasses import replace
 
 from ferspore.config.loading import DEFAULT, LoadedConfig, over, stage_config, stage_view
-from ferspore.config.schema import ConfigError
+from ferspore.config.schema import Config, ConfigError
 from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, StagesDecision
+from ferspore.run.changes import values_of
 from ferspore.run.folder import Holdings
 from ferspore.run.names import BEST
 from ferspore.run.one_run import (
     continue_run,
-    no_snapshot_line,
+    from_scratch_line,
     path_of,
     refuse_foreign_target,
     refuse_to_overwrite,
@@ -77,15 +78,16 @@ def decide_stages(asked: Asked, target: Holdings, source: Holdings) -> StagesDec
         loaded,
         parts,
         keep_config=asked.stage is None or not (target.is_staged and any_trained(target)),
-        lines=_lines(asked, names, target),
+        lines=_lines(asked, loaded.config, target),
     )
 
 
-def _lines(asked: Asked, names: list[str], target: Holdings) -> tuple[str, ...]:
+def _lines(asked: Asked, config: Config, target: Holdings) -> tuple[str, ...]:
     if asked.resume is None:
         return ()
+    names = [stage.name for stage in config.stages]
     if not any_trained(target):
-        return (no_snapshot_line(asked.folder),)
+        return (from_scratch_line(asked.folder, stage_config(config, names[0])),)
     if asked.stage is None and not asked.all_stages:
         return (f"{asked.folder}: a run in stages ({', '.join(names)})",)
     return ()
@@ -128,12 +130,22 @@ def _decide_stage(asked: Asked, whole: LoadedConfig, name: str, target: Holdings
     lines: tuple[str, ...] = ()
     view = _view(asked.given, whole, name)
     if _is_superseded(name, target):
-        kept = {key: origin for key, origin in view.origins.items() if key == "init_from"}
-        if {origin for key, origin in view.origins.items() if key not in kept} != {DEFAULT}:
+        if _is_new(view, holdings):
             lines = (f"stage {name} is finished: new values apply to the later stages only",)
+        kept = {key: origin for key, origin in view.origins.items() if key == "init_from"}
         view = LoadedConfig(view.config, kept)
     part = continue_run(Asked(holdings.folder, view, AUTO), holdings, holdings)
     return replace(part, lines=(*lines, *part.lines))
+
+
+def _is_new(view: LoadedConfig, holdings: Holdings) -> bool:
+    """Whether a value was given that the stage was not trained with."""
+    given, own = values_of(view.config), values_of(holdings.config or view.config)
+    return any(
+        origin != DEFAULT and given.get(key) != own.get(key)
+        for key, origin in view.origins.items()
+        if key not in ("name", "init_from")
+    )
 
 
 def _view(given: LoadedConfig, whole: LoadedConfig, name: str) -> LoadedConfig:

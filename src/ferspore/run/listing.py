@@ -36,6 +36,7 @@ class RunState:
     best_accuracy: float | None
     best_epoch: int | None
     bytes: int  # of the files in the folder itself, not of the stages below it
+    written: str | None  # UTC time of the newest checkpoint, as in its sidecar
 
 
 def list_runs(root: Path) -> list[RunState]:
@@ -81,6 +82,7 @@ def _state(folder: Path) -> RunState | None:
         best_accuracy=best and best.best_accuracy,
         best_epoch=best and best.best_epoch,
         bytes=sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        written=_written(holdings),
     )
 
 
@@ -116,6 +118,13 @@ def _epochs_done(holdings: Holdings) -> int:
     return next((sidecar.epoch for sidecar in models if sidecar is not None), 0)
 
 
+def _written(holdings: Holdings) -> str | None:
+    found = [holdings.newest, holdings.final, holdings.best]
+    times = [one.sidecar.created for one in found if one is not None and one.sidecar]
+    times += [time for stage in holdings.stages.values() if (time := _written(stage))]
+    return max(times, default=None)
+
+
 def _best(holdings: Holdings):
     """The sidecar that tells the best accuracy and epoch."""
     known = [holdings.best, holdings.newest, holdings.final]
@@ -127,19 +136,31 @@ def to_dict(run: RunState) -> dict[str, Any]:
     return {**asdict(run), "folder": str(run.folder)}
 
 
+def in_order(runs: list[RunState], order: str) -> list[RunState]:
+    """By name, or with the best ("accuracy") or the latest ("date") first."""
+    if order == "name":
+        return sorted(runs, key=lambda run: run.folder)
+    key = {"accuracy": "best_accuracy", "date": "written"}[order]
+    known = [run for run in runs if getattr(run, key) is not None]
+    known.sort(key=lambda run: getattr(run, key), reverse=True)
+    return [*known, *(run for run in runs if run not in known)]
+
+
 def format_runs(runs: list[RunState]) -> str:
     """An aligned table, a run a line."""
-    header = ["run", "state", "epochs", "best accuracy", "at epoch", "size"]
+    header = ["run", "state", "epochs", "best accuracy", "at epoch", "size", "written (UTC)"]
     return aligned([header, *map(_row, runs)], left=2)
 
 
 def _row(run: RunState) -> list[str]:
     state = run.state if run.pid is None else f"{run.state} (process {run.pid})"
+    of = "" if run.epochs is None else f"/{run.epochs}"
     return [
         str(run.folder),
         state,
-        f"{run.epochs_done}/{'-' if run.epochs is None else run.epochs}",
+        f"{run.epochs_done}{of}" if run.epochs_done or of else "-",
         accuracy_text(run.best_accuracy),
         "-" if run.best_epoch is None else str(run.best_epoch),
         size_text(run.bytes),
+        "-" if run.written is None else run.written[:16].replace("T", " "),
     ]

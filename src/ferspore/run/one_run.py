@@ -120,12 +120,19 @@ def _from_scratch(asked: Asked, source: Holdings) -> Decision:
         loaded,
         init_from=path_of(loaded.config.init_from),
         command=asked.command,
-        lines=(no_snapshot_line(source.folder),),
+        lines=(from_scratch_line(source.folder, loaded.config),),
     )
 
 
-def no_snapshot_line(folder: Path) -> str:
-    return f"{folder}: no snapshot to resume; the run starts from scratch"
+def from_scratch_line(folder: Path, config: Config) -> str:
+    """
+    Raises:
+        RefusalError: no CSV was given either: what was asked for is a run that is somewhere else.
+    """
+    if config.data.csv is None:
+        flag = "--name" if folder.parent == Path("checkpoints") else "--save_dir"
+        raise RefusalError(f"no run in {folder}; {flag} says which, --data_csv starts one")
+    return f"no run in {folder} yet: starting from scratch"
 
 
 def _from_file(asked: Asked, named: Path, target: Holdings, source: Holdings) -> Decision:
@@ -150,8 +157,8 @@ def _resume(asked: Asked, snapshot: Snapshot, target: Holdings, source: Holdings
     _refuse_stages(asked, source)
     loaded, lines = resumed_config(snapshot, source, asked.given)
     action = _what_is_left(snapshot, loaded.config, target, source)
-    if action == "finished":
-        lines = [f"{line.split(';')[0]}; not used: no epoch is left to train" for line in lines]
+    if action in ("finish", "finished"):
+        lines = [_without_effect(line, action) for line in lines]
     return Decision(
         action,
         asked.folder,
@@ -162,6 +169,13 @@ def _resume(asked: Asked, snapshot: Snapshot, target: Holdings, source: Holdings
         last_sequence=max(target.last_sequence, snapshot.sidecar.sequence),
         lines=(*_passed_over(snapshot, source), *lines),
     )
+
+
+def _without_effect(line: str, action: Action) -> str:
+    """The line about a new value, where no step is left that could use it."""
+    ends_the_run = action == "finish" and line.startswith(("training.epochs", "training.patience"))
+    used = "" if ends_the_run else "not used: "
+    return f"{line.split(';')[0]}; {used}no epoch is left to train"
 
 
 def _refuse_stages(asked: Asked, source: Holdings) -> None:

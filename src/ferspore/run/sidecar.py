@@ -80,7 +80,7 @@ class ModelSidecar(_Sidecar):
     monitor: Literal["val_accuracy", "val_loss"]
     usage: str
     val_loss: float | None
-    parameters: Count
+    parameters: Count  # trainable (in older files all values of the net)
     classes: list[str]
     config: dict[str, Any]
     data: dict[str, Any]

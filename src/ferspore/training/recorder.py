@@ -33,7 +33,8 @@ class StepRecorder(Callback):
         loss = float(run_context.original_args().net_outputs.asnumpy())
         if not math.isfinite(loss):
             epoch, step = self.progress.next_step
-            raise NotFiniteError(f"the loss is {loss} in epoch {epoch}, step {step}")
+            told = "NaN" if math.isnan(loss) else "infinite"
+            raise NotFiniteError(f"the loss is {told} in epoch {epoch}, step {step}")
         now = time.perf_counter()
         self.progress.finish_step(loss, now - self._clock)
         self._clock = now

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
 
-from ferspore.evaluation.evaluator import shape_differences, weights_in
+from ferspore.evaluation.differences import network_differences
+from ferspore.evaluation.evaluator import weights_in
 from ferspore.network.step import EMA_PREFIX, TrainStep
 from ferspore.run.asked import RefusalError
 from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite
 from ferspore.run.plain import PlainCheckpoint
 from ferspore.run.progress import Progress
+from ferspore.tables import counted
 
 
 def restore(step: TrainStep, tensors: Mapping[str, np.ndarray], source: Path) -> None:
@@ -20,14 +23,14 @@ def restore(step: TrainStep, tensors: Mapping[str, np.ndarray], source: Path) ->
     Raises:
         RefusalError: a name or a shape is not that of the run; nothing is changed then.
     """
-    put(step, tensors, str(source))
+    put(step, tensors, f"{source}: another net or optimizer")
 
 
 def initialise_from(step: TrainStep, path: Path) -> None:
     """Start from the weights of another run; everything else is new.
 
     Raises:
-        RefusalError: the file is not sound, or its net is another one (all differences named).
+        RefusalError: the file is not sound, or its net is another one.
     """
     try:
         _, weights = weights_in(read_ckpt(path))
@@ -36,26 +39,26 @@ def initialise_from(step: TrainStep, path: Path) -> None:
         raise RefusalError(f"--init_from {path}: {error}") from error
     except OSError as error:
         raise RefusalError(f"--init_from {path}: {error.strerror}") from error
-    put(step.network, weights, f"--init_from {path}")
+    put(step.network, weights, f"--init_from {path}: another net")
     for average in step.averages:
         average.set_data(Tensor(weights[average.name.removeprefix(EMA_PREFIX)].copy()))
 
 
-def put(cell: nn.Cell, tensors: Mapping[str, np.ndarray], source: str) -> None:
-    """Set every parameter of ``cell`` from ``tensors``; ``source`` names them in an error.
+def put(cell: nn.Cell, tensors: Mapping[str, np.ndarray], refusal: str) -> None:
+    """Set every parameter of ``cell`` from ``tensors``; ``refusal`` begins the text of an error.
 
     Raises:
-        RefusalError: names or shapes differ (all differences named); nothing is changed then.
+        RefusalError: names or shapes differ; nothing is changed then.
     """
     parameters = {parameter.name: parameter for parameter in cell.get_parameters()}
-    faults = shape_differences(
-        {name: parameter.shape for name, parameter in parameters.items()},
-        {name: value.shape for name, value in tensors.items()},
-    )
-    if faults:
-        raise RefusalError(f"{source}: another net or optimizer:\n  " + "\n  ".join(faults))
+    if faults := network_differences(_shapes(parameters), _shapes(tensors)):
+        raise RefusalError("\n  ".join([f"{refusal}:", *faults]))
     for name, parameter in parameters.items():
         parameter.set_data(Tensor(tensors[name].copy()))
+
+
+def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 # --- plain MindSpore's checkpoints ----------------------------------------------------------------
@@ -81,7 +84,8 @@ def take_over(step: TrainStep, plain: PlainCheckpoint, progress: Progress) -> li
         or (name in tensors and tensors[name].shape != tuple(parameter.shape))
     ]
     if faults:
-        raise RefusalError(f"{plain.path}: another net:\n  " + "\n  ".join(faults))
+        faults = network_differences(_shapes(parameters), _shapes(tensors), faults)
+        raise RefusalError("\n  ".join([f"{plain.path}: another net:", *faults]))
     progress.epoch = plain.epoch
     before = (plain.epoch - 1) * progress.steps_per_epoch
     steps = plain.step or (plain.total_steps or 0) - before
@@ -115,7 +119,7 @@ def _told(plain: PlainCheckpoint, progress: Progress, missing: set[str]) -> list
     lines = [f"epoch {progress.epoch}, step {progress.step}: from {plain.source}"]
     if plain.step is not None and plain.step > progress.steps_per_epoch:
         lines.append(
-            f"its epoch has {plain.step} steps, here it has {progress.steps_per_epoch}: "
+            f"its epoch has {counted(plain.step, 'step')}, here it has {progress.steps_per_epoch}: "
             f"epoch {plain.epoch} is taken as done"
         )
     groups = {

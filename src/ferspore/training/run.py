@@ -3,7 +3,6 @@
 import math
 import secrets
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mindspore.dataset import GeneratorDataset
 from mindspore.train import Callback, Model
 
 from ferspore import runtime
+from ferspore.config.views import telling_values
 from ferspore.config.yaml_text import config_yaml
 from ferspore.data.batches import EpochSource
 from ferspore.evaluation.evaluator import Evaluator, weights_in
@@ -25,7 +25,7 @@ from ferspore.run.plain import read_plain
 from ferspore.run.progress import Progress
 from ferspore.run.sidecar import versions
 from ferspore.run.writer import NotFiniteError, RunWriter, clean_leftovers, window_of
-from ferspore.tables import Say
+from ferspore.tables import Say, counted
 from ferspore.training.evaluation import EvalCallback, Validation
 from ferspore.training.progress_bar import ProgressBar
 from ferspore.training.recorder import StepRecorder
@@ -33,7 +33,7 @@ from ferspore.training.restore import initialise_from, restore, take_over
 from ferspore.training.setup import Setup, architecture_in, facts_of, set_up
 from ferspore.training.snapshots import Snapshots
 from ferspore.training.stages import check_hand_overs, check_teachers
-from ferspore.training.telling import end_lines, finished_lines, resumed_line, stopped_line
+from ferspore.training.telling import already_finished, end_lines, resumed_line, stopped_line
 
 DONE, FAILED = 0, 1
 
@@ -79,16 +79,12 @@ def run_stages(decision: StagesDecision, signals: runtime.StopSignals, say: Say)
     check_hand_overs(decision.loaded.config, decision.folder)
     check_teachers(decision.parts)
 
-    def keep_config() -> None:
-        if decision.keep_config:
-            write_file(decision.folder / CONFIG, config_yaml(decision.loaded.config).encode())
-
     for number, part in enumerate(decision.parts, 1):
         say(f"stage {part.folder.name} ({number} of {len(decision.parts)})")
         for line in part.lines:
             say(line)
         with RunLock(part.folder):
-            code = train_one(part, signals, say, keep_config)
+            code = train_one(part, signals, say, decision)
         if code != DONE:
             return code
     return DONE
@@ -98,19 +94,22 @@ def train_one(
     decision: Decision,
     signals: runtime.StopSignals,
     say: Say,
-    accepted: Callable[[], None] = lambda: None,
+    stages: StagesDecision | None = None,
 ) -> int:
     """Train in one go, from where ``decision`` says to the end or to a stop.
 
-    ``accepted`` is called before the first file is written, when nothing can be refused any more.
+    ``stages`` is the whole that ``decision`` is a part of. Its configuration is written first, when
+    nothing can be refused any more.
     """
+    whole = stages or decision
     if decision.action == "finished":
-        for line in finished_lines(decision):
+        for line in already_finished(decision, whole):
             say(line)
         return DONE
     try:
         run = set_up_run(decision, signals, say)
-        accepted()
+        if stages is not None and stages.keep_config:
+            write_file(stages.folder / CONFIG, config_yaml(stages.loaded.config).encode())
         take_up(run)
         try:
             log = event_log(run)
@@ -120,10 +119,10 @@ def train_one(
             return diverged(run, error)
         if not run.is_over:
             number = signals.received or signal.SIGTERM
-            say(stopped_line(decision, run.progress, number, run.writer.newest))
+            say(stopped_line(whole, run.progress, number, run.writer.newest))
             return 128 + number
         run.writer.save_model("final", current_weights(run.setup.step))
-        for line in end_lines("finished", run.folder, run.setup.config, run.progress):
+        for line in end_lines("finished", decision, whole, run.progress):
             say(line)
         return DONE
     finally:
@@ -212,8 +211,9 @@ def take_up(run: Run) -> None:
         writer.adopt(snapshot.sidecar)
         if snapshot.sidecar.cores != runtime.cores():
             run.say(
-                f"warning: the snapshot was written with {snapshot.sidecar.cores} CPU cores, now "
-                f"there are {runtime.cores()}: sums round otherwise, so the bits will differ"
+                f"warning: the snapshot was written with "
+                f"{counted(snapshot.sidecar.cores, 'CPU core')}, this process has "
+                f"{runtime.cores()}: sums round differently, so the bits will differ"
             )
     if decision.action == "evaluate":
         run.say(
@@ -254,7 +254,7 @@ def event_log(run: Run) -> Callback | None:
     log = EventLog(
         run.folder,
         run.progress,
-        config=run.writer.facts.model["config"],
+        values=telling_values(run.setup.config),
         config_text=config_yaml(run.setup.config),
         faces=run.validation.faces,
         logits=run.validation.evaluator.logits,
@@ -333,7 +333,7 @@ def headline(run: Run) -> str:
     parameters = sum(p.size for p in setup.step.network.trainable_params())
     return (
         f"{run.folder}: {parameters:,} parameters, {len(setup.batches.faces):,} faces, "
-        f"{setup.batches.steps_per_epoch} steps of {config.training.batch_size} an epoch, "
-        f"{config.training.epochs} epochs, seed {config.seed}; {setup.device}, {runtime.cores()} "
-        f"cores, MindSpore {versions()['mindspore']}"
+        f"{counted(setup.batches.steps_per_epoch, 'step')} of {config.training.batch_size} an "
+        f"epoch, {counted(config.training.epochs, 'epoch')}, seed {config.seed}; {setup.device}, "
+        f"{counted(runtime.cores(), 'core')}, MindSpore {versions()['mindspore']}"
     )

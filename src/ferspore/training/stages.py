@@ -5,19 +5,18 @@ from pathlib import Path
 
 from ferspore.config.loading import stage_config
 from ferspore.config.schema import Config, ConfigError
-from ferspore.evaluation.evaluator import shape_differences, weights_in
+from ferspore.evaluation.differences import Shapes, network_differences
+from ferspore.evaluation.evaluator import weights_in
 from ferspore.network.resnet import ResNet
 from ferspore.run.asked import Decision, RefusalError
 from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.training.setup import architecture_in, teachers_of
 
-Shapes = dict[str, tuple[int, ...]]
-
 
 def check_hand_overs(config: Config, folder: Path) -> None:
     """
     Raises:
-        ConfigError: a stage cannot take the weights that it is to start from; all differences.
+        ConfigError: a stage cannot take the weights that it is to start from.
     """
     faults = []
     for stage in config.stages:
@@ -28,8 +27,9 @@ def check_hand_overs(config: Config, folder: Path) -> None:
             received = _shapes_in(Path(own.init_from), stage.name)
         else:
             received = _shapes(stage_config(config, own.init_from))
-        for fault in shape_differences(_shapes(own), received):
-            faults.append(f"stage {stage.name} from {own.init_from}: {fault}")
+        if different := network_differences(_shapes(own), received):
+            told = f"stage {stage.name} from {own.init_from}: another net:"
+            faults.append("\n  ".join([told, *different]))
     if faults:
         raise ConfigError("\n".join(faults))
 

@@ -18,7 +18,7 @@ from ferspore.files import write_file
 from ferspore.run.folder import checked, read_folder
 from ferspore.run.names import SWEEP
 from ferspore.run.standing import standing
-from ferspore.tables import Say, accuracy_text, aligned
+from ferspore.tables import Say, accuracy_text, aligned, counted
 from ferspore.training.grid import Run, Settings
 
 SEED = "seed"
@@ -115,8 +115,8 @@ def run_all(root: Path, runs: Sequence[Run], trainer: Sequence[str], again: str,
             say(f"failed with exit code {outcome.exit_code}: {outcome.run.folder}")
     if interruption.received is not None:
         done = sum(outcome.state == "finished" for outcome in outcomes)
-        name = signal.Signals(interruption.received).name
-        say(f"stopped by {name}, {done} of {len(runs)} runs are finished; to continue: {again}")
+        stopped = runtime.stop_text(interruption.received)
+        say(f"{stopped}; {done} of {counted(len(runs), 'run')} finished. To continue: {again}")
         return 128 + interruption.received
     return FAILED if any(outcome.state == "failed" for outcome in outcomes) else DONE
 

@@ -1,8 +1,8 @@
 """What a run says of itself, in lines for the user."""
 
-import signal
 from pathlib import Path
 
+from ferspore import runtime
 from ferspore.config.schema import Config
 from ferspore.run.asked import Decision, StagesDecision
 from ferspore.run.names import BEST, FINAL, METRICS
@@ -28,44 +28,58 @@ def best_text(progress: Progress) -> str:
     return f"best {loss}accuracy {progress.best_accuracy:.4f} at epoch {progress.best_epoch}"
 
 
-def stopped_line(decision: Decision, progress: Progress, number: int, last: Path | None) -> str:
+def stopped_line(
+    whole: Decision | StagesDecision, progress: Progress, number: int, last: Path | None
+) -> str:
     """``number`` is the signal's, ``last`` the newest snapshot."""
-    key = " (Ctrl-C)" if number == signal.SIGINT else ""
-    saved = f"saved to {last}" if last else "no snapshot yet"
+    where = f"in epoch {progress.epoch}, step {progress.step} of {progress.steps_per_epoch}"
     return (
-        f"stopped by {signal.Signals(number).name}{key} in epoch {progress.epoch}, step "
-        f"{progress.step} of {progress.steps_per_epoch}; {saved}. "
-        f"To continue: {continue_command(decision)}"
+        f"{runtime.stop_text(number)} {where if progress.epoch else 'before the first step'}; "
+        f"{f'saved to {last}' if last else 'no snapshot yet'}. "
+        f"To continue: {continue_command(whole)}"
     )
 
 
-def continue_command(decision: Decision) -> str:
-    """What continues the whole run, all stages included."""
-    folder = decision.folder if decision.stage is None else decision.folder.parent
-    named = folder.parent.name == "checkpoints" and not folder.parent.is_absolute()
-    where = f"--name {folder.name}" if named else f"--save_dir {folder}"
-    return f"python src/train.py {where} --resume"
+def continue_command(whole: Decision | StagesDecision) -> str:
+    """What continues all that was started: a run, one stage, or all stages."""
+    folder = whole.folder
+    named = folder.parent == Path("checkpoints")
+    words = ["--name", folder.name] if named else ["--save_dir", folder]
+    if isinstance(whole, StagesDecision):
+        every = len(whole.parts) == len(whole.loaded.config.stages)
+        words += ["--run-all-stages"] if every else ["--stage", whole.parts[0].folder.name]
+    return runtime.command("train", *words, "--resume")
 
 
-def finished_lines(decision: Decision | StagesDecision) -> list[str]:
+def finished_lines(whole: Decision | StagesDecision) -> list[str]:
     """Of a run, or of all stages, that no step is left of."""
-    if isinstance(decision, StagesDecision):
-        return [line for part in decision.parts for line in (*part.lines, *finished_lines(part))]
+    if isinstance(whole, Decision):
+        return already_finished(whole, whole)
+    return [line for part in whole.parts for line in (*part.lines, *already_finished(part, whole))]
+
+
+def already_finished(decision: Decision, whole: Decision | StagesDecision) -> list[str]:
+    """Of a run, or of a stage of ``whole``, that no step is left of."""
     snapshot = decision.snapshot
     assert snapshot is not None and snapshot.sidecar is not None  # the last of the run
-    progress = Progress.at(snapshot.sidecar)
-    return end_lines("already finished", decision.folder, decision.config, progress)
+    return end_lines("already finished", decision, whole, Progress.at(snapshot.sidecar))
 
 
-def end_lines(how: str, folder: Path, config: Config, progress: Progress) -> list[str]:
-    """How the run ended, where everything is, and what comes next."""
-    best, csv = folder / BEST, config.data.csv
+def end_lines(
+    how: str, decision: Decision, whole: Decision | StagesDecision, progress: Progress
+) -> list[str]:
+    """How a run, or a stage of ``whole``, ended, where everything is, and what comes next."""
+    folder, config = decision.folder, decision.config
+    stages = whole.loaded.config.stages if isinstance(whole, StagesDecision) else ()
+    is_last = not stages or stages[-1].name == folder.name
+    best = folder / BEST
+    evaluate = runtime.command("evaluate", "--csv", config.data.csv, "--ckpt", best)
     return [
-        f"{how}: {_end(config, progress)}",
+        f"{how}: {_end(config, progress)}{_more(config, progress) if is_last else ''}",
         f"  best model   {best}",
         f"  final model  {folder / FINAL}",
         f"  metrics      {folder / METRICS}",
-        f"to evaluate: python src/evaluate.py --csv {csv} --ckpt {best}",
+        f"to evaluate: {evaluate}",
     ]
 
 
@@ -73,8 +87,13 @@ def _end(config: Config, progress: Progress) -> str:
     best = "no epoch had a finite loss" if progress.best_value is None else best_text(progress)
     epochs, best = counted(progress.epochs_done, "epoch"), f"{best} ({config.data.val_usage})"
     if progress.epochs_done >= config.training.epochs:
-        return f"{epochs}, {best}; --epochs N trains on"
+        return f"{epochs}, {best}"
     return (
-        f"stopped early after {epochs}, {progress.epochs_since_best} without an improvement; "
-        f"{best}; a larger --patience trains on"
+        f"stopped early after {epochs}, {progress.epochs_since_best} without an improvement; {best}"
     )
+
+
+def _more(config: Config, progress: Progress) -> str:
+    """What trains on; an earlier stage never does once a later one has begun."""
+    ended = progress.epochs_done >= config.training.epochs
+    return f"; {'--epochs N' if ended else 'a larger --patience'} trains on"

@@ -21,8 +21,6 @@ from tensorboardX.record_writer import RecordWriter, masked_crc32c
 from tensorboardX.summary import hparams, scalar, text
 
 from ferspore import files
-from ferspore.config.paths import dotted, flat
-from ferspore.config.views import NOT_DEFINING
 from ferspore.data.faces import Faces
 from ferspore.evaluation.scores import Scores, softmax
 from ferspore.labels import EMOTIONS
@@ -57,20 +55,21 @@ class EventLog(Callback):
         folder: Path,
         progress: Progress,
         *,
-        config: Mapping[str, Any],
+        values: Mapping[str, Any],
         config_text: str,
         faces: Faces,
         logits: Callable[[np.ndarray], np.ndarray],
         scores: Callable[[], Scores | None],
     ):
-        """``config`` and ``config_text``: the settings, nested and as YAML. ``faces``: the
-        validation faces. ``logits``: images uint8 (N,48,48) -> float (N,7), by the weights
-        evaluated last. ``scores``: that evaluation, None before the first in this process.
+        """``values``: what tells the run from others, by dotted key; ``config_text``: the whole
+        configuration as YAML. ``faces``: the validation faces. ``logits``: images uint8
+        (N,48,48) -> float (N,7), by the weights evaluated last. ``scores``: that evaluation, None
+        before the first in this process.
         """
         super().__init__()
         self.folder = folder
         self.progress = progress
-        self.config = config
+        self.values = values
         self.config_text = config_text
         self.faces = some_of_each(faces)
         self.logits = logits
@@ -89,7 +88,7 @@ class EventLog(Callback):
         path = self.folder / name_after(older)
         # It keeps its file across the rename. Absolute, because it takes "s3:..." for a bucket.
         self.writer = RecordWriter(str(files.beside(path).absolute()))
-        self._write(head(self.config, self.config_text))
+        self._write(head(self.values, self.config_text))
         self._write(curves(history, known))
         self._write(merged_images([*known, *self._images()], history))
         self.writer.flush()
@@ -129,12 +128,12 @@ class EventLog(Callback):
 # --- the events ---------------------------------------------------------------------------------
 
 
-def head(config: Mapping[str, Any], config_text: str) -> list[Event]:
+def head(values: Mapping[str, Any], config_text: str) -> list[Event]:
     """File version, session start, the settings as text and for the HParams tab.
 
     A session start at step 0 makes an open TensorBoard drop what it read from the older file.
     """
-    experiment, session, _ = hparams(hyper_parameters(config), dict.fromkeys(SCALARS))
+    experiment, session, _ = hparams(hyper_parameters(values), dict.fromkeys(SCALARS))
     now = time.time()
     return [
         Event(wall_time=now, file_version="brain.Event:2"),
@@ -146,13 +145,11 @@ def head(config: Mapping[str, Any], config_text: str) -> list[Event]:
     ]
 
 
-def hyper_parameters(config: Mapping[str, Any]) -> dict[str, bool | float | str]:
-    """Values by dotted key, as HParams takes them: lists as JSON text, nulls left out."""
-    leaves = {dotted(path): value for path, value in flat(config).items()}
+def hyper_parameters(values: Mapping[str, Any]) -> dict[str, bool | float | str]:
+    """As the HParams tab takes them: lists as JSON text."""
     return {
         key: json.dumps(value) if isinstance(value, list) else value
-        for key, value in leaves.items()
-        if value is not None and not key.startswith(NOT_DEFINING)
+        for key, value in values.items()
     }
 
 

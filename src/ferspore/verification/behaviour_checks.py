@@ -15,6 +15,7 @@ from ferspore.run.progress import is_better
 from ferspore.verification.findings import Finding, Kind
 from ferspore.verification.subject import Subject, number
 
+FEW = 3  # emotions: a net that predicts fewer has learned next to nothing
 PROBE_FACES = 210  # drawn, thirty an emotion; noise fills the batch
 UNIFORM = 1 / len(EMOTIONS) + 0.02  # a net as initialised gives its likeliest class up to 0.155
 
@@ -80,6 +81,16 @@ def check_accuracy(
         always = EMOTIONS[most.argmax()]
         return Finding("WARN", "accuracy", f"{text}; no better than always saying {always!r}")
     return Finding("PASS", "accuracy", text)
+
+
+def check_variety(usage: str, confusion: np.ndarray) -> Finding:
+    """How many emotions are ever predicted, by the confusion matrix (7,7) of a split."""
+    predicted = [name for name, n in zip(EMOTIONS, confusion.sum(axis=0), strict=True) if n]
+    text = f"{usage}: {len(predicted)} of {len(EMOTIONS)} emotions are predicted"
+    if len(predicted) < FEW:
+        text = f"{usage}: nothing but {' and '.join(predicted)} is ever predicted"
+        return Finding("WARN", "variety", f"{text}: barely trained, or collapsed")
+    return Finding("PASS", "variety", text)
 
 
 def check_record(subject: Subject) -> Finding | None:

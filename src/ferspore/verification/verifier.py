@@ -5,7 +5,7 @@ nothing passes that was not seen.
 """
 
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ferspore.data.csv import load_csv
@@ -22,6 +22,7 @@ from ferspore.verification.behaviour_checks import (
     check_accuracy,
     check_predictions,
     check_record,
+    check_variety,
     probes,
 )
 from ferspore.verification.file_checks import check_file, check_format, check_sidecar
@@ -49,14 +50,16 @@ class NoCheckpointError(ValueError):
 class Verifier:
     """Verifies files one after another; they share the compiled nets and the faces.
 
-    ``csv``: a FER2013 file on which the accuracy is measured again.
-    ``tta``: a key of VIEWS, to measure it with test-time augmentation as well.
+    ``csv``: a FER2013 file on which the accuracy is measured again; ``skip_bad_rows``: as in
+    ``load_csv``. ``tta``: a key of VIEWS, to measure it with test-time augmentation as well.
     """
 
-    def __init__(self, csv: Path | None = None, tta: str | None = None):
+    def __init__(
+        self, csv: Path | None = None, tta: str | None = None, *, skip_bad_rows: bool = False
+    ):
         self.csv, self.tta = csv, tta
         self._evaluator = cache(Evaluator)  # by architecture and face size
-        self._table = cache(lambda csv, usage: load_csv(csv, (usage,), report=lambda _: None))
+        self._table = cache(partial(load_csv, skip_bad_rows=skip_bad_rows, report=lambda _: None))
 
     def verify(self, path: Path) -> Report:
         """Look at one file.
@@ -149,22 +152,23 @@ class Verifier:
         usage = subject.config.data.val_usage if subject.config else "PublicTest"
         if isinstance(subject.sidecar, ModelSidecar) and subject.sidecar.usage in SPLITS:
             usage = subject.sidecar.usage
-        table = self._table(csv, usage)
+        table = self._table(csv, (usage,))
         faces = table.splits[usage]
-        accuracy = evaluator.score(faces).accuracy
+        scores = evaluator.score(faces)
         compared = check_accuracy(
             usage,
-            accuracy,
+            scores.accuracy,
             faces.labels,
             subject.recorded_accuracy,
             same_data=subject.sidecar is None or subject.sidecar.data.get("sha256") == table.sha256,
             assumed=subject.sidecar is None and "face_size" not in subject.contents.info,
         )
+        findings = [compared, check_variety(usage, scores.confusion)]
         if self.tta is None:
-            return (accuracy, None), [compared]
+            return (scores.accuracy, None), findings
         averaged = evaluator.score(faces, tta=self.tta).accuracy
         text = f"{with_views(usage, self.tta)}: {averaged:.4f}"
-        return (accuracy, averaged), [compared, Finding("PASS", "TTA", text)]
+        return (scores.accuracy, averaged), [*findings, Finding("PASS", "TTA", text)]
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ferspore.network.resnet import initial_values
-from ferspore.run.ckpt import Contents
+from ferspore.run.ckpt import Contents, is_trained, parameter_count
 from ferspore.tables import counted, size_text
 from ferspore.verification.findings import Finding, listed, printable
 from ferspore.verification.subject import Shapes, Subject
@@ -42,7 +42,7 @@ def check_network(subject: Subject, shapes: Shapes) -> Finding:
     ]
     unknown = [name for name in tensors if name not in shapes and not _is_optimizer_state(name)]
     no_floats = [name for name in shapes if name in tensors and tensors[name].dtype.kind != "f"]
-    share = sum(math.prod(shapes[name]) for name in missing) / _parameters(shapes)
+    share = sum(math.prod(shapes[n]) for n in missing) / sum(map(math.prod, shapes.values()))
     of_all = f"{len(missing)} of {len(shapes)} tensors ({share:.0%})"
     if subject.config is None:  # then the net is known from this very file
         of_all = f"at least {counted(len(missing), 'tensor')}"
@@ -54,7 +54,8 @@ def check_network(subject: Subject, shapes: Shapes) -> Finding:
     ]
     if texts := [f"{what}: {listed(names)}" for what, names in faults if names]:
         return Finding("FAIL", "network", "; ".join(texts))
-    text = f"all {len(shapes)} tensors ({_parameters(shapes):,} parameters) have the right shapes"
+    trained = f"{parameter_count(shapes):,} trainable parameters"
+    text = f"all {len(shapes)} tensors have the right shapes ({trained})"
     types = {str(tensors[name].dtype) for name in shapes} - {"float32"}
     if types:
         return Finding("WARN", "network", f"{text}, but as {', '.join(sorted(types))}")
@@ -63,10 +64,6 @@ def check_network(subject: Subject, shapes: Shapes) -> Finding:
 
 def _is_optimizer_state(name: str) -> bool:
     return name in OF_THE_OPTIMIZER or OF_A_TENSOR.fullmatch(name) is not None
-
-
-def _parameters(shapes: Shapes) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def check_size(subject: Subject, shapes: Shapes) -> Finding:
@@ -118,7 +115,7 @@ def _incomplete_groups(contents: Contents, shapes: Shapes) -> list[str]:
         if of not in shapes or value.shape != tuple(shapes[of]):
             faults.append(f"{printable(name)} {value.shape} belongs to no weight")
     for group, names in groups.items():
-        belongs = _is_averaged if group == "ema" else _is_trained
+        belongs = _is_averaged if group == "ema" else is_trained
         due = [name for name in shapes if belongs(name)]
         if missing := [f"{group}.{name}" for name in due if name not in names]:
             faults.append(f"{len(missing)} missing: {listed(missing)}")
@@ -127,10 +124,6 @@ def _incomplete_groups(contents: Contents, shapes: Shapes) -> list[str]:
 
 def _is_averaged(name: str) -> bool:
     return not name.startswith("normalize.")
-
-
-def _is_trained(name: str) -> bool:
-    return _is_averaged(name) and not name.endswith((".moving_mean", ".moving_variance"))
 
 
 # --- values ---------------------------------------------------------------------------------------
