@@ -119,3 +119,21 @@ def test_without_mindspore_there_is_one_line():
         assert f"MindSpore is not installed in this Python ({sys.executable})" in done.stderr
         told = f"First: make setup; then: .venv/bin/{name} --csv 'my faces.csv' --ckpt y"
         assert done.stderr.endswith(f"{told}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("train", {"--epochs N": "40", "--patience N": "0", "--lr X": "0.1"}),
+        ("samples", {"--num_samples": "5", "--seed": "0", "--usage": "PublicTest"}),
+    ],
+)
+def test_help_tells_the_defaults(command, told, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main.main([command, "--help"])
+    text = capsys.readouterr().out
+    for flag, default in told.items():
+        option = text.partition(f"\n  {flag}")[2].partition("\n  -")[0]
+        assert option.endswith(f"(default: {default})"), option
+    assert "default: None" not in text and "SUPPRESS" not in text

@@ -47,8 +47,8 @@ def faces(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluator(faces):
     """A random net that tells the faces apart: the mean of its logits is 0 for each emotion."""
-    architecture = Architecture(8, (1, 1), squeeze_excite=False)
-    network = build_network(architecture, seed=3)
+    architecture = Architecture("3x3", (8, 16), (1, 1), squeeze_excite=False)
+    network = build_network(architecture, seed=9)
     weights = {p.name: p.asnumpy() for p in network.get_parameters()}
     evaluator = Evaluator(architecture)
     evaluator.load(weights)

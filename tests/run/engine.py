@@ -103,7 +103,8 @@ def _loaded(values: tuple[tuple[str, Any], ...]) -> LoadedConfig:
 
 
 def given(values: dict[str, Any], stages: Sequence[dict] = ()) -> LoadedConfig:
-    """What a command line gave: ``values`` by their dotted keys."""
+    """What a command line gave: ``values`` by their dotted keys, and a CSV."""
+    values = {"data.csv": "practice", **values}
     if stages:
         return load_config(
             None, [Override(k, v, "test") for k, v in {**values, "stages": stages}.items()]

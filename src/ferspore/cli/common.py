@@ -34,11 +34,37 @@ class ToolError(ValueError):
 # --- the command line -----------------------------------------------------------------------------
 
 
+class _HelpWithDefaults(argparse.RawDescriptionHelpFormatter):
+    """Ends each option's text in its default, where it has one and the text does not tell it.
+
+    An option that sets a key of the configuration has that key as its attribute ``key``.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        if key := getattr(action, "key", None):
+            default = _configured(key)
+        told = action.help is None or "default" in action.help
+        if told or default is None or default is False or default in ([], argparse.SUPPRESS):
+            return action.help
+        return f"{action.help} (default: {default})"
+
+
+def _configured(key: str) -> Any:
+    """The default of a configuration's key."""
+    from ferspore.config.schema import Config
+
+    value: Any = Config()
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpWithDefaults,
     )
     parser.add_argument("--verbose", action="store_true", help="show MindSpore's own warnings")
     return parser

@@ -46,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     for flag, (key, kind) in FLAGS.items():
         names = [flag, *ALIASES.get(flag, [])]
         metavar = {int: "N", float: "X", str: key.split(".")[-1].upper()}[kind]
-        parser.add_argument(*names, dest=flag, type=kind, metavar=metavar, help=f"sets {key}")
+        action = parser.add_argument(
+            *names, dest=flag, type=kind, metavar=metavar, help=f"sets {key}"
+        )
+        action.key = key  # type: ignore[attr-defined]
     common.add_skip_argument(parser)
     parser.add_argument(
         "--set",
