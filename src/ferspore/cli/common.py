@@ -70,9 +70,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def add_split_arguments(parser: argparse.ArgumentParser, *, csv_required: bool = True) -> None:
-    parser.add_argument("--csv", "--data_csv", required=csv_required, help=CSV_HELP)
-    add_ckpt_argument(parser)
+def add_split_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--csv", "--data_csv", required=required, help=CSV_HELP)
+    add_ckpt_argument(parser, required=required)
     parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split")
     add_face_arguments(parser)
 

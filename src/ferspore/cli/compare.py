@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
-    parser.add_argument(
-        "checkpoints", nargs="+", metavar="CKPT", help="files, or run folders (their best model)"
-    )
+    parser.add_argument("checkpoints", nargs="+", metavar="CKPT", help=f"each {common.CKPT_HELP}")
     parser.add_argument("--csv", "--data_csv", help="compare on the same faces of this FER2013 CSV")
     parser.add_argument("--usage", default="PublicTest", choices=SPLITS, help="which split of it")
     parser.add_argument("--json", metavar="OUT", help="also write the comparison as JSON")

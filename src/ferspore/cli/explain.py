@@ -25,13 +25,13 @@ MOST_FACES = 50  # per emotion, or named by --index
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
-    common.add_split_arguments(parser, csv_required=False)
+    common.add_split_arguments(parser, required=False)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--num_samples",
         type=common.whole_number(1, MOST_FACES),
         default=4,
-        help="faces per emotion (default: 4)",
+        help="faces per emotion",
     )
     which.add_argument(
         "--index",

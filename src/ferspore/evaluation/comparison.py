@@ -20,7 +20,8 @@ from ferspore.run.ckpt import (
     read_ckpt,
     refuse_not_finite,
 )
-from ferspore.run.names import BEST, sidecar_path
+from ferspore.run.model_of import NoModelError, model_of
+from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
 LARGEST = 5  # differences of weights that are named
@@ -93,12 +94,15 @@ class Paired:
 
 
 def read_candidate(where: Path) -> Candidate:
-    """A checkpoint, or the best model of a run's folder.
+    """A checkpoint, or the model that a folder means (see ``model_of``).
 
     Raises:
         CompareError: it does not exist, is damaged, or is no checkpoint of this network.
     """
-    path = where / BEST if where.is_dir() else where
+    try:
+        path = model_of(where)
+    except NoModelError as error:
+        raise CompareError(str(error)) from error
     if not path.exists():
         raise CompareError(f"{path}: no such file, expected a checkpoint or a run's folder")
     try:
