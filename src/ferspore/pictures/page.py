@@ -59,18 +59,21 @@ figcaption strong { display: block; color: var(--warm); }
 pre { background: var(--area); padding: 10px; font-size: 13px; line-height: 1.4;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 summary { cursor: pointer; padding: 4px 0; }
-@media (min-width: 1000px) {
+@media print, (min-width: 1000px) {
   header, main { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 48px; }
   header > :last-child { align-self: end; }
 }
-@media (max-width: 560px) {
+@media print, (max-width: 560px) {
   .matrix thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg);
     text-align: left; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 11pt; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  header, main { column-gap: 24px; }
   nav { display: none; }
   h2 { break-after: avoid; }
+  .faces { break-before: avoid; }
+  .chart { max-width: 85%; }
   table, .chart { break-inside: avoid; }
 }
 """

@@ -112,7 +112,7 @@ def _training(folder: Path, config: Config, history: History, holdings: Holdings
         ("Epochs", epochs + known),
         ("Time", f"{duration_text(seconds)} (h:mm:ss)" if seconds else ""),
         ("Resumed", ", ".join(f"in epoch {epoch}" for epoch in history.resumed)),
-        ("Device", config.device or "the best one available"),
+        ("Device", config.device or "not given: the best one available"),
         ("Processor", counted(snapshot.cores, "core") if snapshot else ""),
         ("Versions", ", ".join(f"{key} {value}" for key, value in versions.items())),
     ]
