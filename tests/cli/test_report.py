@@ -8,6 +8,8 @@ import pytest
 
 from ferspore.cli import common, confusion, history, report
 from ferspore.config.schema import ConfigError
+from ferspore.evaluation.scores import wilson_interval
+from ferspore.pictures.report import MISTAKES
 from ferspore.run.history import history_of
 from tests import runs
 from tests.cli.calls import words, work
@@ -35,16 +37,18 @@ def test_history_takes_folders_and_files(trained, tmp_path):
 
 
 class Links(HTMLParser):
-    """Collects what a page would load, and its text."""
+    """Collects what a page would load, where in itself it links to, and its text."""
 
     def __init__(self, page):
         super().__init__()
-        self.links, self.tags, self.text = [], set(), ""
+        self.links, self.anchors, self.tags, self.text = [], [], set(), ""
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        found = [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        self.links += [value for value in found if not value.startswith("#")]
+        self.anchors += [value for value in found if value.startswith("#")]
 
     def handle_data(self, data):
         self.text += data
@@ -56,13 +60,22 @@ def test_report_is_self_contained_and_complete(trained, judged, tmp_path):
     work(report, run, "--csv", trained / "data.csv", "--output", path)
     page = path.read_text(encoding="utf-8")
     links = Links(page)
-    assert len(links.links) == 6
+    wrong = (probabilities.argmax(1) != faces.labels).sum()
+    assert f"{wrong} of 37 faces are misclassified" in links.text
+    assert links.text.count("predicted ") == min(wrong, MISTAKES)
+    assert page.count('class="chart"') == 2 and len(links.links) == 2 + page.count("<figure>")
+    assert len(links.anchors) == 10
     assert all(link.startswith("data:image/png;base64,") for link in links.links)
     assert links.tags.isdisjoint({"script", "link", "iframe", "object"})
     assert not re.search(r"(https?:)?//[a-z]|url\(|@import", re.sub(r'src="data:[^"]*"', "", page))
     accuracy = (probabilities.argmax(1) == faces.labels).mean()
     assert f"Measured again for this page: accuracy {accuracy:.4f}" in links.text
     assert f"Best validation accuracy {accuracy:.4f} on PublicTest" in links.text
+    low, high = wilson_interval(37 - wrong, 37)
+    assert f"accuracy on PublicTest, 95% interval {low:.4f} to {high:.4f}" in links.text
+    assert "TTA, 2 views" in links.text and "no twin in Training" in links.text
+    assert "Training70 faces" in links.text and "2 epochs" in links.text
+    assert "not the CSV" not in links.text
     assert "batch_size: 16" in links.text and "csv: data.csv" in links.text
     assert str(trained) not in page  # a page that is passed on tells no path
 
@@ -80,6 +93,33 @@ def test_report_of_a_damaged_best_model_says_so(trained, tmp_path):
     assert len(links.links) == 1
     with pytest.raises(common.ToolError, match=re.escape(f"{run / 'best_model.ckpt'}: it has")):
         work(report, run, "--csv", trained / "data.csv", "--output", tmp_path / "report.html")
+
+
+def test_another_csv_than_the_one_trained_on_is_told(trained, tmp_path, capsys):
+    other, path = tmp_path / "other.csv", tmp_path / "report.html"
+    lines = (trained / "data.csv").read_text().splitlines(keepends=True)
+    other.write_text("".join([*lines, lines[-1]]))
+    work(report, trained / "run", "--csv", other, "--output", path)
+    page = Links(path.read_text())
+    told = "not the CSV that the run was trained on (its sha256 is"
+    assert f"warning: {other}: {told}" in capsys.readouterr().out
+    assert told in page.text and str(tmp_path) not in page.text
+    assert "no twin in Training" not in page.text  # of another Training
+
+
+def test_the_default_file_is_named_after_the_run_and_its_stage(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stage = tmp_path / "st1" / "full"
+    stage.mkdir(parents=True)
+    config = (trained / "run" / "config.yaml").read_text()
+    (stage / "config.yaml").write_text(config)
+    (stage / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2}\n')
+    work(report, stage)
+    staged = config.replace("stages: []", "stages: [{name: full}]")
+    (stage.parent / "config.yaml").write_text(staged)
+    work(report, stage)
+    names = {path.name for path in (tmp_path / "outputs").iterdir()}
+    assert names == {"report-full.html", "report-st1-full.html"}
 
 
 def test_history_and_report_refuse_what_is_no_run(trained, tmp_path):

@@ -7,7 +7,7 @@ import yaml
 
 from ferspore.config.loading import Override, config_from_dict, load_config
 from ferspore.config.schema import Config, ConfigError, Training
-from ferspore.config.views import auto_name, differences, format_config
+from ferspore.config.views import auto_name, differences, format_config, without_folders
 from ferspore.config.yaml_text import config_yaml
 from tests.config.calls import TWO_STAGES, write
 
@@ -115,3 +115,15 @@ def test_an_automatic_name_shows_what_defines_the_run():
     assert named(training__epochs=50, seed=2).endswith("_s2")
     of_channels = named(training__epochs=50, model__stem="5x5", model__channels=[16, 64, 96])
     assert of_channels == base.replace("w32", "c16-64-96") + "_stem5x5"
+
+
+def test_without_folders_paths_are_bare_names():
+    values = {
+        "init_from": "/a/b.ckpt",
+        "data": {"csv": "../c/d.csv"},
+        "training": {"teachers": ["/e/f.ckpt", "g.ckpt"]},
+    }
+    bare = without_folders(config_from_dict(values, "test"))
+    assert bare.init_from == "b.ckpt" and bare.data.csv == "d.csv"
+    assert bare.training.teachers == ("f.ckpt", "g.ckpt")
+    assert without_folders(Config()) == Config()

@@ -94,6 +94,11 @@ def test_only_names_that_are_too_long_are_shortened():
     assert any(word.startswith("…1: best") for word in long)
 
 
+def test_without_a_title_the_runs_are_not_named():
+    titled, bare = (drawn_words(history_curves([history([1], "a")], t, 480)) for t in ("t", ""))
+    assert set(titled) - set(bare) == {"t", *(word for word in titled if word.startswith("a: "))}
+
+
 def test_a_long_run_has_dots_only_where_there_is_no_line():
     last = MOST_DOTS + 1
     records = [{"epoch": epoch, "loss": 1.0, "lr": 0.1} for epoch in range(1, last + 1)]

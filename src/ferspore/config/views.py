@@ -1,6 +1,7 @@
 """A configuration for people: with origins, against another one, as a run's name."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ferspore.config.loading import LoadedConfig
@@ -31,6 +32,19 @@ def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
         for path in before | after
         if before.get(path) != after.get(path)
     ]
+
+
+def without_folders(config: Config) -> Config:
+    """The same with its paths as bare names, for what is passed on."""
+
+    def bare(path: str | None) -> str | None:
+        return path and Path(path).name
+
+    data = config.data.model_copy(update={"csv": bare(config.data.csv)})
+    teachers = tuple(Path(path).name for path in config.training.teachers)
+    training = config.training.model_copy(update={"teachers": teachers})
+    changes = {"data": data, "training": training, "init_from": bare(config.init_from)}
+    return config.model_copy(update=changes)
 
 
 # The keys that are always told of a run, and how an automatic name shows them.

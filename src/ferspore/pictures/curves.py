@@ -39,8 +39,10 @@ ROOM = 0.025  # of the epochs, left free at both ends: a mark there is not cut
 
 
 @styled
-def history_curves(histories: Sequence[History], title: str) -> Figure:
+def history_curves(histories: Sequence[History], title: str, width: int = WIDTH) -> Figure:
     """Loss, accuracy and learning rate over epochs of one or several runs.
+
+    Without a title the legend does not name the runs either: the page around the picture does.
 
     The best epoch has a star, the first to end after a resume a triangle above the epoch axis.
     Epochs without a value are gaps in the line. Raises ValueError for more runs than SERIES has
@@ -48,8 +50,8 @@ def history_curves(histories: Sequence[History], title: str) -> Figure:
     """
     if len(histories) > len(SERIES):
         raise ValueError(f"received {len(histories)} runs, expected at most {len(SERIES)}")
-    entries = _legend(histories)
-    figure = new_figure(WIDTH, len(PANELS) * PANEL + len(entries) * LINE, title, "constrained")
+    entries = [*(_named_runs(histories, width) if title else ()), *_marks(histories)]
+    figure = new_figure(width, len(PANELS) * PANEL + len(entries) * LINE, title, "constrained")
     panels = figure.subplots(len(PANELS), 1, sharex=True)
     for axes, (name, keys) in zip(panels, PANELS.items(), strict=True):
         axes.margins(y=0.14)
@@ -89,9 +91,9 @@ def _draw_line(axes: Axes, values: Sequence[float], colour: str, line: str) -> N
     axes.plot(epochs, values, line, color=colour, marker=".", markersize=4, markevery=dots)
 
 
-def _legend(histories: Sequence[History]) -> list[Line2D]:
+def _named_runs(histories: Sequence[History], width: int) -> list[Line2D]:
     said = [_best(history) for history in histories]
-    rooms = [WIDTH - 90 - text_width(text, TEXT_POINTS) for text in said]
+    rooms = [width - 90 - text_width(text, TEXT_POINTS) for text in said]
     names = [history.name for history in histories]
     if any(text_width(n, TEXT_POINTS) > room for n, room in zip(names, rooms, strict=True)):
         names = told_apart(names)
@@ -99,11 +101,15 @@ def _legend(histories: Sequence[History]) -> list[Line2D]:
     for colour, name, room, text in zip(SERIES, names, rooms, said, strict=False):
         label = shortened(name, room, TEXT_POINTS) + text
         entries.append(Line2D([], [], color=colour, linewidth=3, label=label))
+    return entries
+
+
+def _marks(histories: Sequence[History]) -> list[Line2D]:
     smoothing = sorted({h.label_smoothing for h in histories if h.label_smoothing})
     with_it = f", its loss with label smoothing {' or '.join(map(str, smoothing))}"
     without = ", its loss without label smoothing"
     training, validation = (with_it, without) if smoothing else ("", "")
-    entries += [
+    entries = [
         Line2D([], [], color=FAINT, linestyle=TRAINING, label=f"training{training}"),
         Line2D([], [], color=FAINT, linestyle=VALIDATION, label=f"validation{validation}"),
         Line2D([], [], color=FAINT, **STAR, label="best epoch"),

@@ -85,26 +85,26 @@ def _name_rows(axes: Axes, support: Sequence[float]) -> None:
 
 
 @styled
-def reliability_diagram(bins: Reliability, title: str) -> Figure:
+def reliability_diagram(bins: Reliability, title: str, width: int = WIDTH) -> Figure:
     """Accuracy over confidence, and under it how many faces each bin of confidence has.
 
     Bins of fewer than FEW faces are faded.
     """
-    figure = new_figure(WIDTH, 740, title, "constrained")
+    figure = new_figure(width, 740, title, "constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.7, 1))
     step, filled = 1 / len(bins.count), bins.count > 0
-    middles, width = (np.arange(len(bins.count)) + 0.5) * step, step * 0.92
+    middles, bar = (np.arange(len(bins.count)) + 0.5) * step, step * 0.92
     x, shades = middles[filled], np.where(bins.count < FEW, 0.35, 1)[filled]
     above.plot([0, 1], [0, 1], color=INK, linestyle="--")
-    above.bar(x, bins.accuracy[filled], width, color=[(BLUE, shade) for shade in shades])
+    above.bar(x, bins.accuracy[filled], bar, color=[(BLUE, shade) for shade in shades])
     marks = [(VERMILION, shade) for shade in shades]
-    ends = (x - width / 2, x + width / 2)
+    ends = (x - bar / 2, x + bar / 2)
     above.hlines(bins.confidence[filled], *ends, colors=marks, linewidth=2.5)
     error, count = bins.expected_calibration_error, bins.count.sum()
     above.set_title(f"expected calibration error {error:.4f}, {count:,} faces")
     above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     above.grid()
-    below.bar(middles, bins.count, width, color=GREY)
+    below.bar(middles, bins.count, bar, color=GREY)
     below.set(xlabel="confidence", ylabel="faces")
     below.yaxis.get_major_locator().set_params(integer=True)
     below.grid(axis="y")
@@ -114,6 +114,7 @@ def reliability_diagram(bins: Reliability, title: str) -> Figure:
         Line2D([], [], color=VERMILION, linewidth=2.5, label="mean confidence"),
         Line2D([], [], color=INK, linestyle="--", label="perfectly calibrated"),
     ]
+    columns = 3 if width >= WIDTH else 1
     faded = f"faded: fewer than {FEW} faces in the bin"
-    figure.legend(handles=entries, loc=LEGEND, ncols=3, title=faded, alignment="left")
+    figure.legend(handles=entries, loc=LEGEND, ncols=columns, title=faded, alignment="left")
     return figure

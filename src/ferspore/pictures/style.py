@@ -99,10 +99,13 @@ def new_figure(
 
 
 @styled
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file without date or program name: same figure, same bytes."""
+def png(figure: Figure, scale: int = 1) -> bytes:
+    """The figure as a PNG file without date or program name: same figure, same bytes.
+
+    scale: times the figure's pixels, for screens with finer ones than their pages.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=scale * DPI, metadata={"Software": None})
     figure.set_layout_engine("none")  # a second layout would start from this one and differ
     return buffer.getvalue()
 

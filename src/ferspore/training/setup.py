@@ -10,6 +10,7 @@ from mindspore.amp import auto_mixed_precision
 
 from ferspore import runtime
 from ferspore.config.schema import Config, ConfigError
+from ferspore.config.views import without_folders
 from ferspore.data.augment import Augmentation
 from ferspore.data.batches import Batches
 from ferspore.data.csv import load_csv
@@ -199,13 +200,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
     if source != "practice":
         values["data"]["csv"] = str(table.path.resolve())
     data = {"csv": values["data"]["csv"], "sha256": table.sha256, "counts": table.counts}
-    paths, digests = config.training.teachers, [teacher.sha256 for teacher in setup.teachers]
-    bare = {
-        **values,
-        "init_from": values["init_from"] and Path(values["init_from"]).name,
-        "training": {**values["training"], "teachers": [Path(p).name for p in paths]},
-        "data": {**values["data"], "csv": Path(source).name},
-    }
+    digests = [teacher.sha256 for teacher in setup.teachers]
     return Facts(
         run=run,
         face_size=config.data.face_size,
@@ -218,7 +213,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
             "cores": runtime.cores(),
         },
         model={
-            "config": bare,
+            "config": without_folders(config).to_dict(),
             "data": {"csv": Path(source).name, "sha256": table.sha256},
             "teachers": digests,
             "usage": config.data.val_usage,
