@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -117,7 +118,9 @@ def test_the_default_file_is_named_after_the_run_and_its_stage(trained, tmp_path
     work(report, stage)
     staged = config.replace("stages: []", "stages: [{name: full}]")
     (stage.parent / "config.yaml").write_text(staged)
-    work(report, stage)
+    for suffix in (".ckpt", ".json"):
+        shutil.copy(trained / "run" / f"best_model{suffix}", stage)
+    work(report, stage.parent)  # its last stage
     names = {path.name for path in (tmp_path / "outputs").iterdir()}
     assert names == {"report-full.html", "report-st1-full.html"}
 
@@ -132,6 +135,7 @@ def test_history_and_report_refuse_what_is_no_run(trained, tmp_path):
         (report, [tmp_path / "none"], "none: no such folder"),
         (report, [metrics], "metrics.jsonl: no such folder"),
         (report, [tmp_path], "config.yaml"),
+        (report, [trained], "it holds no run, expected"),
     ]:
         with pytest.raises(common.ToolError, match=message) as caught:
             work(tool, *arguments)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
-    parser.add_argument("run", metavar="RUN", help="the run's folder, or that of a stage")
+    parser.add_argument(
+        "run", metavar="RUN", help="the folder of a run, of its stages or of a sweep"
+    )
     parser.add_argument("--csv", "--data_csv", help="the FER2013 CSV: adds what needs faces")
     parser.add_argument(
         "--output", help="default: outputs/report-RUN.html, of a stage report-RUN-STAGE.html"
@@ -38,11 +40,14 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.pictures.report import run_page
     from ferspore.run.account import account_of
     from ferspore.run.history import HistoryError
+    from ferspore.run.names import BEST, METRICS
 
     common.check_tta(arguments)
     folder = Path(arguments.run)
     if not folder.is_dir():
         raise common.ToolError(f"{folder}: no such folder, expected that of a run")
+    if not (folder / METRICS).exists() and not (folder / BEST).exists():
+        folder = common.checkpoint(str(folder)).parent  # the last stage's, a sweep's best
     try:
         account = account_of(folder)
     except (ConfigError, HistoryError) as error:
