@@ -38,6 +38,7 @@ def test_what_is_missing_is_named(trained, tmp_path, changed, message):
 
 def test_exit_codes(monkeypatch, capsys):
     monkeypatch.setattr(common.runtime, "prepare", lambda verbose: [])  # MindSpore is loaded here
+    monkeypatch.setattr(common.runtime, "take_signals", lambda: None)
 
     def code(error=None, result=None):
         def work(_):

@@ -1,7 +1,6 @@
 """What the commands share: arguments, loading, exit codes. Importing it is cheap."""
 
 import argparse
-import io
 import json
 import os
 import shlex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ferspore
 from ferspore import runtime
+from ferspore.cli.output import guard_output
 from ferspore.labels import SPLITS, VIEWS
 
 if TYPE_CHECKING:
@@ -117,17 +117,18 @@ def run(
 
     That is what ``work`` returns (None: 0), or 2 for wrong input and 1 for any other error.
     """
+    guard_output()
     arguments = parser.parse_args(with_underscores(words))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be valid text
+    runtime.take_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `... | head`
     prepare(verbose=arguments.verbose)
 
     from ferspore.data.csv import DataError
 
     try:
-        return work(arguments) or 0
+        code = work(arguments) or 0
+        sys.stdout.flush()
+        return code
     except (ToolError, DataError, runtime.DeviceError) as error:
         return refuse(error)
     except OSError as error:
