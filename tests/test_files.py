@@ -61,6 +61,21 @@ def test_content_then_name_reach_the_disk(tmp_path, monkeypatch):
     assert order == ["_write", "fsync", "rename", "flush_folder", "fsync"]
 
 
+def test_what_is_no_regular_file_is_written_to_and_stays(tmp_path):
+    """As root, renaming over /dev/null would replace the device."""
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:  # noqa: PTH123
+        files.write_output(pipe, b"told")
+        assert reader.read() == b"told" and pipe.is_fifo()
+    files.write_output(link, b"one")
+    files.write_output(link, b"two")
+    assert link.is_symlink() and target.read_bytes() == b"two"
+    files.write_output(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_removing_what_is_not_there_is_no_error(tmp_path):
     files.remove(tmp_path / "nothing")
 

@@ -28,6 +28,19 @@ def write_file(path: Path, *parts: bytes | memoryview) -> None:
     flush_folder(path.parent)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """``write_file`` where the user chose the place: a device, a pipe or a link is written to,
+    not replaced.
+
+    Raises:
+        OSError: see ``write_file``.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+    else:
+        write_file(path, content)
+
+
 def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
     """A whole and flushed file beside ``path``; returns where it is."""
     waiting = beside(path)

@@ -126,6 +126,7 @@ def run(
     from ferspore.data.csv import DataError
 
     try:
+        check_outputs(arguments)
         code = work(arguments) or 0
         sys.stdout.flush()
         return code
@@ -265,11 +266,21 @@ def check_tta(arguments: argparse.Namespace) -> None:
         raise ToolError(f"--tta {arguments.tta}: needs the faces of a --csv, none was given")
 
 
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raises ToolError where --json or --output would destroy a file of a run."""
+    from ferspore.run.names import is_of_a_run
+
+    for flag in ("json", "output"):
+        given = getattr(arguments, flag, None)
+        if given and (is_of_a_run(Path(given)) or is_of_a_run(Path(os.path.realpath(given)))):
+            raise ToolError(f"--{flag} {given}: that is the name of a run's file, choose another")
+
+
 def write_json(path: str, content: Any) -> None:
     """Write ``content`` where --json says. Raises ToolError if that is not possible."""
-    from ferspore.files import write_file
+    from ferspore.files import write_output
 
     try:
-        write_file(Path(path), (json.dumps(content, indent=1) + "\n").encode())
+        write_output(Path(path), (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
         raise ToolError(f"--json {path}: {error.strerror}") from error
