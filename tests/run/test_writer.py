@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +159,41 @@ def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch)
     monkeypatch.undo()
     assert (tmp_path / BEST).read_bytes() == before
     assert best_value(tmp_path / "nothing", "val_accuracy") is None
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+@pytest.mark.parametrize("name", [BEST, "best_model.json"])
+def test_a_best_model_that_cannot_be_read_now_is_not_taken_for_a_bad_one(
+    tmp_path, monkeypatch, number, name
+):
+    """Neither where the run goes on, nor where it is copied."""
+    run = tmp_path / "run"
+    engine.train(run, STEADY, stop=5)
+    before = sidecar_path(run / BEST).read_bytes()
+    real = Path.read_bytes
+
+    def refused(path):
+        if path == run / name:
+            raise OSError(number, os.strerror(number))
+        return real(path)
+
+    for folder, resume in ((run, AUTO), (tmp_path / "copy", run)):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="is not replaced"):
+            patch.setattr(Path, "read_bytes", refused)
+            engine.train(folder, resume=resume)
+    assert sidecar_path(run / BEST).read_bytes() == before
+    assert not list((tmp_path / "copy").glob("fer-*"))
+
+
+def test_a_publication_that_cannot_be_read_now_is_not_thrown_away(tmp_path, monkeypatch):
+    engine.train(tmp_path, STEADY, stop=2)
+    waiting = tmp_path / ".writing-fer-1_2.json"
+    (tmp_path / "fer-1_2.json").rename(waiting)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input"):
+        patch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "Input")))
+        clean_leftovers(tmp_path)
+    clean_leftovers(tmp_path)
+    assert names(tmp_path) == ["fer-1_2.ckpt"] and not waiting.exists()
 
 
 def test_a_best_model_whose_weights_were_damaged_is_not_vouched_for(tmp_path):

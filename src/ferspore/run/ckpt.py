@@ -41,6 +41,10 @@ class UnsoundError(Exception):
     """A file is not what it should be; the text says why, without the file's name."""
 
 
+class UnreadableError(UnsoundError):
+    """The disk did not hand it out: the file may well be sound."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a .ckpt file holds: tensors by name, and scalars that are no part of the net."""

@@ -19,7 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import ferspore
 from ferspore import files
 from ferspore.labels import FACE_SIZE
-from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt, refuse_not_finite
+from ferspore.run.ckpt import (
+    Contents,
+    UnreadableError,
+    UnsoundError,
+    parse_ckpt,
+    refuse_not_finite,
+)
 from ferspore.run.names import sidecar_path
 
 FORMAT = 2
@@ -138,7 +144,7 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     except FileNotFoundError:
         raise UnsoundError(f"its sidecar {path.name} is missing") from None
     except OSError as error:
-        raise UnsoundError(f"its sidecar cannot be read ({error.strerror})") from error
+        raise UnreadableError(f"its sidecar cannot be read ({error.strerror})") from error
     values = upgraded(unseal(text))
     known = SnapshotSidecar if values.get("kind") == "snapshot" else ModelSidecar
     try:
@@ -182,7 +188,7 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     """A checkpoint and its sidecar, when both are whole, agree and hold finite values only.
 
     Raises:
-        UnsoundError: any of that is not so.
+        UnsoundError: any of that is not so; UnreadableError: it is not known.
     """
     sidecar = read_sidecar(path)
     try:
@@ -190,8 +196,10 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
         if size != sidecar.bytes:
             raise UnsoundError(f"it has {size} bytes where its sidecar says {sidecar.bytes}")
         content = path.read_bytes()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise UnsoundError(f"it cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise UnreadableError(f"it cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != sidecar.sha256:
         raise UnsoundError("its content is not what its sidecar says (sha256)")
     contents = parse_ckpt(content)
@@ -246,14 +254,18 @@ def publish(beside: Path, path: Path, sidecar: bytes) -> None:
 
 
 def roll_forward(waiting: Path) -> bool:
-    """Finish a publication that was cut between its two renames; whether it was one."""
+    """Finish a publication that was cut between its two renames; whether it was one.
+
+    Raises:
+        OSError: a file cannot be read, so that it is not known.
+    """
     path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
     try:
         values = unseal(waiting.read_bytes())
         checkpoint = path.with_name(str(values["checkpoint"]))
         if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
             return False
-    except (UnsoundError, OSError, KeyError, ValueError):
+    except (UnsoundError, FileNotFoundError, KeyError, ValueError):
         return False
     files.rename(waiting, path)
     files.flush_folder(path.parent)

@@ -17,6 +17,7 @@ from ferspore import files
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import (
     Contents,
+    UnreadableError,
     UnsoundError,
     not_finite,
     parameter_count,
@@ -37,6 +38,7 @@ from ferspore.run.names import (
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
     FILE_FIELDS,
+    ModelSidecar,
     SnapshotSidecar,
     describe_file,
     publish,
@@ -111,7 +113,7 @@ class RunWriter:
         best = snapshot.path.with_name(BEST)
         mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
         try:
-            _, sidecar = read_sound(best)
+            _, sidecar = _read_best(best)
             if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
                 _copy(best, self.folder)
         except UnsoundError:
@@ -323,9 +325,24 @@ def best_value(folder: Path, monitor: str) -> float | None:
         if _is_damaged(path, contents):
             return None
         value = contents.info.get(key)
-        return value if value is not None else getattr(read_sound(path)[1], key)
+        return value if value is not None else getattr(_read_best(path)[1], key)
     except (FileNotFoundError, UnsoundError):
         return None
+
+
+def _read_best(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
+    """``read_sound``, but a best model that cannot be read now is not taken for a bad one.
+
+    Raises:
+        UnsoundError: it is missing or not sound.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_sound(path)
+    except UnreadableError as error:
+        raise OSError(
+            f"{path}: {error}; it may be better than the next best, so it is not replaced"
+        ) from error
 
 
 def _is_damaged(path: Path, contents: Contents) -> bool:
@@ -348,7 +365,7 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
     if not path.exists():
         return None
     try:
-        read_sound(path)
+        _read_best(path)
         return None
     except UnsoundError as error:
         reason = str(error)
