@@ -81,3 +81,10 @@ def test_a_size_that_no_configuration_allows_is_refused(tmp_path, size):
 def test_such_a_size_in_a_sidecar_is_refused(tmp_path, size):
     with pytest.raises(UnsoundError, match=f"face_size {size}: Input should be"):
         load_evaluator(save(tmp_path, 48, size))
+
+
+def test_a_net_that_is_not_finite_is_refused_without_its_sidecar(tmp_path):
+    weights = {p.name: p.asnumpy() for p in NETWORK.get_parameters()}
+    save_weights(tmp_path / "a.ckpt", {**weights, "head.bias": np.full(7, np.nan, np.float32)}, {})
+    with pytest.raises(UnsoundError, match=r"not finite, in head\.bias"):
+        load_evaluator(tmp_path / "a.ckpt")

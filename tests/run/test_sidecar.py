@@ -170,3 +170,24 @@ def test_a_file_is_described_under_its_last_name(tmp_path):
     assert (described["checkpoint"], described["bytes"]) == ("fer-1_1.ckpt", 7)
     assert described["sha256"] == files.file_sha256(path)
     assert described["created"].endswith("+00:00") and json.dumps(described["versions"])
+
+
+def nested(levels):
+    return [nested(levels - 1)] if levels else []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"history": [{}]}, "history: record 1: expected a JSON object with a whole number"),
+        ({"history": [{"epoch": 1, "seconds": "long"}]}, "history: record 1: seconds: received"),
+        ({"config": {}}, "config: expected the configuration of a run"),
+        ({"config": {"training": {"monitor": []}}}, "config: expected the configuration"),
+        ({"data": {"sha256": nested(30)}}, "nested deeper than 16 levels"),
+    ],
+)
+def test_a_forged_sidecar_is_refused_for_what_it_says(snapshot, changes, told):
+    """Its digest is right: what reads it later must not meet what cannot be."""
+    reseal(snapshot, **changes)
+    with pytest.raises(UnsoundError, match=told):
+        read_sidecar(snapshot)

@@ -16,6 +16,8 @@ from ferspore.cli.output import guard_output
 from ferspore.labels import SPLITS, VIEWS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
     from ferspore.evaluation.judged import Judged
@@ -219,6 +221,18 @@ def load_network(ckpt: Path, device_target: str | None) -> "Evaluator":
     return evaluator
 
 
+def logits_of(
+    evaluator: "Evaluator", ckpt: Path, images: "np.ndarray", tta: str | None
+) -> "np.ndarray":
+    """``Evaluator.logits``. Raises ToolError where those of the net in ``ckpt`` are not finite."""
+    from ferspore.run.ckpt import UnsoundError
+
+    try:
+        return evaluator.finite_logits(images, tta=tta)
+    except UnsoundError as error:
+        raise ToolError(f"{ckpt}: {error}") from error
+
+
 def face_detector() -> "FaceDetector":
     """Raises ToolError without OpenCV."""
     from ferspore.use.faces import DetectorError, FaceDetector
@@ -254,9 +268,10 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
     """
     from ferspore.evaluation.judged import judged
 
-    evaluator = load_network(checkpoint(ckpt), arguments.device_target)
+    path = checkpoint(ckpt)
+    evaluator = load_network(path, arguments.device_target)
     faces = load_faces(csv, usage, skip_bad_rows=arguments.skip_bad_rows)
-    logits = evaluator.logits(faces.images, tta=arguments.tta)
+    logits = logits_of(evaluator, path, faces.images, arguments.tta)
     return judged(usage, faces, logits, arguments.tta)
 
 

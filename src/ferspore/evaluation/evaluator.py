@@ -16,7 +16,7 @@ from ferspore.evaluation.differences import network_differences
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import Architecture, ResNet, architecture_of
-from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
+from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt, refuse_not_finite
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
@@ -54,6 +54,17 @@ class Evaluator:
             logits = self._forward(np.concatenate(seen))
             parts.append(logits.reshape(len(seen), -1, len(EMOTIONS)).mean(axis=0))
         return np.concatenate(parts)
+
+    def finite_logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
+        """``logits`` for a net that is to be used.
+
+        Raises:
+            UnsoundError: they are not finite.
+        """
+        logits = self.logits(images, tta=tta)
+        if not np.isfinite(logits).all():
+            raise UnsoundError("its logits are not finite; verify_model.py tells more")
+        return logits
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         images = resize(images, self.face_size)
@@ -136,6 +147,7 @@ def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
         contents, sidecar = read_sound(path)
     else:
         contents = read_ckpt(path)
+        refuse_not_finite(contents.tensors)
         line = f"{path}: no sidecar; the network is built from the shapes in the file"
         if "face_size" not in contents.info:
             line += f", faces of {FACE_SIZE}x{FACE_SIZE} are assumed"

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 import ferspore
 from ferspore import files
@@ -27,13 +27,37 @@ from ferspore.run.ckpt import (
     refuse_not_finite,
 )
 from ferspore.run.names import sidecar_path
+from ferspore.run.records import record_fault
 
 FORMAT = 2
+DEEPEST = 16  # levels of lists and objects; ours have 8
 
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _sound_history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    previous = 0
+    for number, record in enumerate(records, 1):
+        if fault := record_fault(record, previous):
+            raise ValueError(f"record {number}: {fault}")
+        previous = record["epoch"]
+    return records
+
+
+def _sound_config(config: dict[str, Any]) -> dict[str, Any]:
+    training = config.get("training")
+    if not isinstance(training, dict) or training.get("monitor") not in [
+        "val_accuracy",
+        "val_loss",
+    ]:
+        raise ValueError("expected the configuration of a run, with its training.monitor")
+    return config
+
+
+History = Annotated[list[dict[str, Any]], AfterValidator(_sound_history)]
 
 
 class _Sidecar(BaseModel):
@@ -67,9 +91,9 @@ class SnapshotSidecar(_Sidecar):
     best_loss: float | None
     best_epoch: Count | None
     epochs_since_best: Count
-    history: list[dict[str, Any]]
+    history: History
     resumes: list[Count]
-    config: dict[str, Any]
+    config: Annotated[dict[str, Any], AfterValidator(_sound_config)]
     data: dict[str, Any]
     stage: str | None
     command: str
@@ -91,7 +115,7 @@ class ModelSidecar(_Sidecar):
     config: dict[str, Any]
     data: dict[str, Any]
     command: str
-    history: list[dict[str, Any]]
+    history: History
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -115,6 +139,8 @@ def unseal(text: bytes) -> dict[str, Any]:
         raise UnsoundError("its sidecar is not JSON") from error
     if not isinstance(values, dict):
         raise UnsoundError("its sidecar is not a JSON object")
+    if _is_deep(values):
+        raise UnsoundError(f"its sidecar is nested deeper than {DEEPEST} levels")
     digest = values.pop("digest", None)
     try:
         if digest != _digest_of_values(values):
@@ -122,6 +148,14 @@ def unseal(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UnsoundError("its sidecar holds a number that is not finite") from error
     return values
+
+
+def _is_deep(values: dict[str, Any]) -> bool:
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
+    return bool(level)
 
 
 def _digest_of_values(values: Mapping[str, Any]) -> str:
@@ -152,7 +186,8 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnsoundError(f"its sidecar's {where}: {first['msg']}") from error
+        fault = first["msg"].removeprefix("Value error, ")
+        raise UnsoundError(f"its sidecar's {where}: {fault}") from error
     if sidecar.checkpoint != checkpoint.name:
         raise UnsoundError(f"its sidecar is that of {sidecar.checkpoint!r}")
     return sidecar
