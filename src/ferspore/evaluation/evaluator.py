@@ -20,6 +20,7 @@ from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt, refuse_not_fini
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
+SMALL = 2**25  # weights of a net that may be built whatever the file holds: 128 MiB
 BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 
 
@@ -99,7 +100,21 @@ def architecture_in(tensors: Mapping[str, np.ndarray]) -> Architecture:
         raise UnsoundError(
             f"its network is beyond what the configuration allows: {architecture}"
         ) from error
+    refuse_too_large(architecture, tensors)
     return architecture
+
+
+def refuse_too_large(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> None:
+    """Empty tensors may declare a net of gigabytes: the file must hold a good part of it.
+
+    Raises:
+        UnsoundError: it does not.
+    """
+    held = sum(value.size for value in tensors.values())
+    if architecture.convolved > SMALL + 4 * held:
+        raise UnsoundError(
+            f"it declares a network of {architecture.convolved:,} weights and holds {held:,} values"
+        )
 
 
 def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]:

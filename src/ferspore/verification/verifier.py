@@ -10,7 +10,13 @@ from pathlib import Path
 
 from ferspore.data.csv import load_csv
 from ferspore.data.views import with_views
-from ferspore.evaluation.evaluator import Evaluator, architecture_in, face_size_of, weights_in
+from ferspore.evaluation.evaluator import (
+    Evaluator,
+    architecture_in,
+    face_size_of,
+    refuse_too_large,
+    weights_in,
+)
 from ferspore.files import WRITING
 from ferspore.labels import SPLITS
 from ferspore.network.resnet import Architecture
@@ -183,8 +189,10 @@ def checkpoints_in(folder: Path) -> list[Path]:
 def _architecture(subject: Subject) -> Architecture | None:
     """The net that the file should hold: the sidecar's word, else from the shapes."""
     tensors = subject.contents.tensors
-    if subject.config and ("stem.0.weight" in tensors or not subject.whole):
-        return Architecture(**subject.config.model.architecture())
     with suppress(UnsoundError):
+        if subject.config and ("stem.0.weight" in tensors or not subject.whole):
+            architecture = Architecture(**subject.config.model.architecture())
+            refuse_too_large(architecture, tensors)
+            return architecture
         return architecture_in(tensors)
     return None
