@@ -85,9 +85,39 @@ def test_the_digest_is_that_of_the_content(tmp_path):
     assert files.file_sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
 
 
+def without_a_home(monkeypatch):
+    def unknown(_):
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_the_cache_folder_follows_the_xdg_specification(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert files.cache_folder() == tmp_path / "ferspore"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert files.cache_folder() == tmp_path / "home" / ".cache" / "ferspore"
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    """As with docker run --user 12345."""
+    without_a_home(monkeypatch)
+    assert files.cache_folder() is None
+
+
+def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "flush_folder", flushed.append)
+    files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir() and flushed == [tmp_path, tmp_path / "a"]
+    files.make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        files.read_file(tmp_path / "pipe")

@@ -5,6 +5,7 @@ through ``_write``, ``flush``, ``rename``, ``remove`` and ``flush_folder``, so t
 stop a run at any of them.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -63,6 +64,29 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def rename(source: Path, target: Path) -> None:
     """Put a file at ``target``, over what is there; ``flush_folder`` makes that last."""
     source.replace(target)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that was found by its name: a pipe would hang, a device never end.
+
+    Raises:
+        OSError: it cannot be read, or is neither file nor folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder, and those above it that are missing, so that they last.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if not path.exists():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        flush_folder(path.parent)
 
 
 def remove(path: Path) -> None:

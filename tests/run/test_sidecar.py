@@ -21,6 +21,7 @@ from ferspore.run.sidecar import (
     unseal,
     upgraded,
 )
+from ferspore.verification.verifier import Verifier
 from tests.run import engine
 
 
@@ -191,3 +192,31 @@ def test_a_forged_sidecar_is_refused_for_what_it_says(snapshot, changes, told):
     reseal(snapshot, **changes)
     with pytest.raises(UnsoundError, match=told):
         read_sidecar(snapshot)
+
+
+def between_two_renames(path, monkeypatch):
+    """The file is new and its sidecar the old one, until the sidecar has been read."""
+    old = sidecar_path(path).read_bytes()
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    reseal(path, **describe_file(path, path.name))
+    new, real = sidecar_path(path).read_bytes(), files.read_file
+    sidecar_path(path).write_bytes(old)
+
+    def read(asked):
+        content = real(asked)
+        if content == old:
+            sidecar_path(path).write_bytes(new)
+        return content
+
+    monkeypatch.setattr(files, "read_file", read)
+
+
+def test_a_read_between_two_renames_is_tried_again(snapshot, monkeypatch):
+    between_two_renames(snapshot, monkeypatch)
+    assert read_sound(snapshot)[1].checkpoint == snapshot.name
+
+
+def test_so_is_that_of_verify(snapshot, monkeypatch):
+    between_two_renames(snapshot, monkeypatch)
+    found = Verifier().verify(snapshot).findings
+    assert [finding.level for finding in found if finding.name == "sidecar"] == ["PASS"]

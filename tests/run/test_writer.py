@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferspore import files
 from ferspore.config.loading import load_config
 from ferspore.run.asked import AUTO, Asked, RefusalError, look
 from ferspore.run.ckpt import read_ckpt
@@ -139,6 +140,20 @@ def test_pruning_leaves_plain_mindspores_files(tmp_path):
     engine.train(tmp_path, resume=AUTO)
     assert all(path.exists() for path in plain)
     assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
+
+
+def test_a_snapshot_that_cannot_be_deleted_does_not_stop_the_run(tmp_path, monkeypatch):
+    real = files.remove
+
+    def refused(path):
+        if path.name.startswith("fer-1_"):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path)
+
+    monkeypatch.setattr(files, "remove", refused)
+    lines = engine.train(tmp_path, {**STEADY, "checkpoint.keep_checkpoint_max": 1}).lines
+    assert any("fer-1_2.ckpt could not be deleted (Operation not" in line for line in lines)
+    assert names(tmp_path) == ["fer-1_2.ckpt", "fer-3_2.ckpt"] and (tmp_path / FINAL).exists()
 
 
 # --- the best model -------------------------------------------------------------------------------

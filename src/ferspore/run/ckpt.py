@@ -122,7 +122,7 @@ def read_ckpt(path: Path) -> Contents:
         UnsoundError: empty, no MindSpore checkpoint, or a tensor whose bytes and shape disagree.
         OSError: the file cannot be read.
     """
-    return parse_ckpt(path.read_bytes())
+    return parse_ckpt(files.read_file(path))
 
 
 def parse_ckpt(content: bytes) -> Contents:

@@ -174,7 +174,7 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     """
     path = sidecar_path(checkpoint)
     try:
-        text = path.read_bytes()
+        text = files.read_file(path)
     except FileNotFoundError:
         raise UnsoundError(f"its sidecar {path.name} is missing") from None
     except OSError as error:
@@ -225,12 +225,19 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     Raises:
         UnsoundError: any of that is not so; UnreadableError: it is not known.
     """
+    try:
+        return _read_sound(path)
+    except UnsoundError:
+        return _read_sound(path)  # a trainer may have been between its two renames
+
+
+def _read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     sidecar = read_sidecar(path)
     try:
         size = path.stat().st_size
         if size != sidecar.bytes:
             raise UnsoundError(f"it has {size} bytes where its sidecar says {sidecar.bytes}")
-        content = path.read_bytes()
+        content = files.read_file(path)
     except FileNotFoundError as error:
         raise UnsoundError(f"it cannot be read ({error.strerror})") from error
     except OSError as error:
@@ -296,7 +303,7 @@ def roll_forward(waiting: Path) -> bool:
     """
     path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
     try:
-        values = unseal(waiting.read_bytes())
+        values = unseal(files.read_file(waiting))
         checkpoint = path.with_name(str(values["checkpoint"]))
         if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
             return False
