@@ -108,15 +108,6 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
     assert files.cache_folder() is None
 
 
-def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):
-    flushed = []
-    monkeypatch.setattr(files, "flush_folder", flushed.append)
-    files.make_folder(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").is_dir() and flushed == [tmp_path, tmp_path / "a"]
-    files.make_folder(tmp_path / "a" / "b")
-    assert len(flushed) == 2
-
-
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):

@@ -77,18 +77,6 @@ def read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder, and those above it that are missing, so that they last.
-
-    Raises:
-        OSError: it cannot be created.
-    """
-    if not path.exists():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        flush_folder(path.parent)
-
-
 def remove(path: Path) -> None:
     """Delete a file, if it is there."""
     path.unlink(missing_ok=True)

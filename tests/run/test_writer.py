@@ -142,6 +142,13 @@ def test_pruning_leaves_plain_mindspores_files(tmp_path):
     assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
 
 
+def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):
+    flushed, real = set(), files.flush_folder
+    monkeypatch.setattr(files, "flush_folder", lambda path: flushed.add(path) or real(path))
+    engine.train(tmp_path / "checkpoints" / "run", STEADY, stop=1)
+    assert flushed >= {tmp_path / "checkpoints" / "run", tmp_path / "checkpoints", tmp_path}
+
+
 def test_a_snapshot_that_cannot_be_deleted_does_not_stop_the_run(tmp_path, monkeypatch):
     real = files.remove
 

@@ -5,7 +5,6 @@ import fcntl
 import os
 from pathlib import Path
 
-from ferspore import files
 from ferspore.run.names import LOCK
 
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
@@ -33,7 +32,7 @@ class RunLock:
             OSError: the folder or the lock cannot be written.
         """
         self._created = not self.folder.exists()
-        files.make_folder(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(_open(self.folder / LOCK), "r+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

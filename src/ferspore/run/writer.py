@@ -7,6 +7,7 @@ is safe, and the best model is never replaced by a lower one.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +50,7 @@ from ferspore.run.sidecar import (
 )
 from ferspore.tables import Say
 
+ABOVE = 3  # folders that may be as new as a stage's: its run's, checkpoints, and where that is
 Weights = Mapping[str, np.ndarray]
 
 
@@ -98,6 +100,9 @@ class RunWriter:
     def begin(self, config_text: str) -> None:
         """Write the configuration and the metrics so far; mend the best model's sidecar."""
         files.write_file(self.folder / CONFIG, config_text.encode())
+        for above in list(self.folder.parents)[:ABOVE]:
+            with suppress(OSError):  # one that this user may not read was there before
+                files.flush_folder(above)
         if told := repair_best(self.folder, self.progress.monitor, self.facts):
             self.say(told)
         if self.progress.history:
