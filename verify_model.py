@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
-from ferspore.cli.verify import main
+from ferspore.cli.start import start
 
-sys.exit(main(sys.argv[1:]))
+start("verify")

@@ -1,7 +1,5 @@
 """python src/evaluate.py: the same as ferspore evaluate"""
 
-import sys
+from ferspore.cli.start import start
 
-from ferspore.cli.evaluate import main
-
-sys.exit(main(sys.argv[1:]))
+start("evaluate")

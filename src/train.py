@@ -1,7 +1,5 @@
 """python src/train.py: the same as ferspore train"""
 
-import sys
+from ferspore.cli.start import start
 
-from ferspore.cli.train import main
-
-sys.exit(main(sys.argv[1:]))
+start("train")

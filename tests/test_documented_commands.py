@@ -214,7 +214,7 @@ def as_command(words: list[str]) -> list[str]:
     if words[1:3] == ["-m", "ferspore"]:
         return words[2:]
     text = Path(words[1]).read_text() if Path(words[1]).is_file() else ""
-    command = re.search(r"^from ferspore\.cli\.(\w+) import main$", text, re.MULTILINE)
+    command = re.search(r'^start\("(\w+)"\)$', text, re.MULTILINE)
     return ["ferspore", command[1], *words[2:]] if command else words
 
 

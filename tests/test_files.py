@@ -61,6 +61,21 @@ def test_content_then_name_reach_the_disk(tmp_path, monkeypatch):
     assert order == ["_write", "fsync", "rename", "flush_folder", "fsync"]
 
 
+def test_what_is_no_regular_file_is_written_to_and_stays(tmp_path):
+    """As root, renaming over /dev/null would replace the device."""
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:  # noqa: PTH123
+        files.write_output(pipe, b"told")
+        assert reader.read() == b"told" and pipe.is_fifo()
+    files.write_output(link, b"one")
+    files.write_output(link, b"two")
+    assert link.is_symlink() and target.read_bytes() == b"two"
+    files.write_output(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_removing_what_is_not_there_is_no_error(tmp_path):
     files.remove(tmp_path / "nothing")
 
@@ -70,9 +85,30 @@ def test_the_digest_is_that_of_the_content(tmp_path):
     assert files.file_sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
 
 
+def without_a_home(monkeypatch):
+    def unknown(_):
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_the_cache_folder_follows_the_xdg_specification(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert files.cache_folder() == tmp_path / "ferspore"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert files.cache_folder() == tmp_path / "home" / ".cache" / "ferspore"
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    """As with docker run --user 12345."""
+    without_a_home(monkeypatch)
+    assert files.cache_folder() is None
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        files.read_file(tmp_path / "pipe")

@@ -36,7 +36,7 @@ def start(code: str, **how) -> subprocess.Popen:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_noted_and_the_second_ends_it_at_once(number):
     process = start(WAITS)
     assert process.stdout.readline() == "ready\n"
@@ -52,7 +52,7 @@ def test_outside_of_a_run_a_signal_ends_it_at_once_without_a_traceback():
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130 and errors == ""
+    assert process.returncode == 130 and errors == "interrupted\n"
 
 
 def test_a_signal_that_was_ignored_stays_ignored():

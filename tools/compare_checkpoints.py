@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from ferspore.cli.compare import main
+from ferspore.cli.start import start
 
-sys.exit(main(sys.argv[1:]))
+start("compare")

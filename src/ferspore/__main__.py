@@ -1,7 +1,5 @@
 """python -m ferspore"""
 
-import sys
+from ferspore.cli.start import start
 
-from ferspore.cli.main import main
-
-sys.exit(main(sys.argv[1:]))
+start()

@@ -5,6 +5,7 @@ through ``_write``, ``flush``, ``rename``, ``remove`` and ``flush_folder``, so t
 stop a run at any of them.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -26,6 +27,19 @@ def write_file(path: Path, *parts: bytes | memoryview) -> None:
     """
     rename(write_beside(path, *parts), path)
     flush_folder(path.parent)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """``write_file`` where the user chose the place: a device, a pipe or a link is written to,
+    not replaced.
+
+    Raises:
+        OSError: see ``write_file``.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+    else:
+        write_file(path, content)
 
 
 def write_beside(path: Path, *parts: bytes | memoryview) -> Path:
@@ -50,6 +64,17 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def rename(source: Path, target: Path) -> None:
     """Put a file at ``target``, over what is there; ``flush_folder`` makes that last."""
     source.replace(target)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that was found by its name: a pipe would hang, a device never end.
+
+    Raises:
+        OSError: it cannot be read, or is neither file nor folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
 
 
 def remove(path: Path) -> None:

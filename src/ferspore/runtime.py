@@ -4,6 +4,7 @@ The only module that changes process-wide state. ``prepare`` must run before Min
 so nothing here imports it at the top.
 """
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -121,10 +122,10 @@ def stop_text(number: int) -> str:
 
 
 class StopSignals:
-    """Context manager: inside it the first SIGINT or SIGTERM is recorded in ``received`` and a
-    second one ends the process at once. Requires ``take_signals``."""
+    """Context manager: inside it the first of SIGNALS is recorded in ``received`` and a second one
+    ends the process at once. Requires ``take_signals``."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     in_force: ClassVar["StopSignals | None"] = None
 
     def __init__(self):
@@ -139,8 +140,8 @@ class StopSignals:
 
 
 def take_signals() -> None:
-    """From now on SIGINT and SIGTERM end the process at once, without a traceback, unless a
-    ``StopSignals`` is in force.
+    """From now on the signals of ``StopSignals`` end the process at once, without a traceback,
+    unless a ``StopSignals`` is in force. Those that are ignored, as under nohup, stay ignored.
 
     Call it before MindSpore is imported and while there is only one thread. A signal handler is
     not enough: MindSpore replaces the one for SIGINT in every step, and its own sends SIGTERM to
@@ -154,6 +155,9 @@ def take_signals() -> None:
             number = signal.sigwait(numbers)
             stop = StopSignals.in_force
             if stop is None or stop.received is not None:
+                if number == signal.SIGINT and stop is None:
+                    with contextlib.suppress(OSError):
+                        os.write(2, b"interrupted\n")
                 os._exit(128 + number)
             stop.received = number
 

@@ -1,8 +1,20 @@
 """Lines and tables of text for the terminal."""
 
+import re
 from collections.abc import Callable, Sequence
 
 Say = Callable[[str], None]  # takes a line for the user
+
+# Control characters and changes of the writing direction, but for our own: line ends, tabs, the
+# return that begins a progress bar, colours.
+CONTROL = re.compile(
+    "(?!\\A\r)[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\x1b(?!\\[\\d*m)"
+)
+
+
+def printable(text: str) -> str:
+    """Text whose control characters, which could take over a terminal, are escaped."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -38,6 +38,7 @@ def test_what_is_missing_is_named(trained, tmp_path, changed, message):
 
 def test_exit_codes(monkeypatch, capsys):
     monkeypatch.setattr(common.runtime, "prepare", lambda verbose: [])  # MindSpore is loaded here
+    monkeypatch.setattr(common.runtime, "take_signals", lambda: None)
 
     def code(error=None, result=None):
         def work(_):
@@ -51,6 +52,25 @@ def test_exit_codes(monkeypatch, capsys):
     assert code(PermissionError(13, "Permission denied", "out")) == 1
     assert code() == 0 and code(result=1) == 1
     assert all("wrong" in line or "denied" in line for line in capsys.readouterr().err.splitlines())
+
+
+@pytest.mark.parametrize("flag", ["--json", "--output"])
+@pytest.mark.parametrize(
+    "name",
+    ["best_model.ckpt", "final_model.json", "fer-2_10.json", "x.ckpt", "own.json", "config.yaml"]
+    + ["metrics.jsonl", "run.lock", "sweep.json", "link"],
+)
+def test_no_output_goes_over_a_file_of_a_run(tmp_path, monkeypatch, capsys, flag, name):
+    monkeypatch.setattr(common, "prepare", lambda verbose: None)
+    monkeypatch.setattr(common.runtime, "take_signals", lambda: None)
+    (tmp_path / "own.ckpt").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "metrics.jsonl")
+    parser = common.parser(None)
+    parser.add_argument(flag)
+    assert common.run(lambda _: None, parser, [flag, str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{flag} {tmp_path / name}: that is the name of a run's file" in line
+    assert common.run(lambda _: None, parser, [flag, str(tmp_path / "scores.json")]) == 0
 
 
 def test_hyphens_become_underscores_in_names_only():

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from ferspore.cli import evaluate
+from ferspore.cli import common, evaluate
 from ferspore.data.csv import load_csv
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.evaluation.scores import format_interval, to_dict
+from ferspore.run.ckpt import read_ckpt
 from tests import runs
 from tests.cli.calls import work
 
@@ -54,3 +56,11 @@ def test_scores_that_cannot_be_written_are_told_in_one_line(trained, tmp_path):
     done = call(trained, "--json", "no/out.json", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "evaluate.py: --json no/out.json: No such file or directory\n"
+
+
+def test_a_network_without_finite_answers_has_no_scores(trained, tmp_path):
+    contents = read_ckpt(trained / "run" / "best_model.ckpt")
+    zero = {"normalize.deviation": np.zeros(1, np.float32)}
+    runs.save_weights(tmp_path / "zero.ckpt", {**contents.tensors, **zero}, contents.info)
+    with pytest.raises(common.ToolError, match=r"zero\.ckpt: its logits are not finite"):
+        work(evaluate, "--csv", trained / "data.csv", "--ckpt", tmp_path / "zero.ckpt")

@@ -1,6 +1,7 @@
 """`ferspore` finds each command; help is cheap; without MindSpore there is one clear line."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -103,6 +104,40 @@ def test_each_script_is_its_command(script):
     assert by_script.stdout.startswith(f"usage: {name} ")
     about = by_command.stdout.partition("\n\n")[2]
     assert about and by_script.stdout.endswith(about)
+
+
+EARLY = """if True:
+    import sys, time, types
+    slow = sys.modules["ferspore.cli.slow"] = types.ModuleType("slow")
+    slow.main = lambda words: (print("ready", flush=True), time.sleep(60))
+    from ferspore.cli.start import start
+    start("slow")
+"""
+
+
+def interrupted(*words, wait):
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SRC},
+    )
+    wait(process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def test_an_interrupt_is_one_line(tmp_path):
+    """In the first moments of any command, and in a tool that hangs in a system call."""
+    told = (130, "interrupted\n")
+    assert interrupted("-c", EARLY, wait=lambda process: process.stdout.readline()) == told
+    held, pipe = [], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    tool = runs.ROOT / "tools" / "plot_history.py"
+    assert interrupted(tool, pipe, wait=lambda _: held.append(pipe.open("w"))) == told
+    held[0].close()
 
 
 def test_without_mindspore_there_is_one_line():

@@ -12,6 +12,7 @@ import pytest
 
 from ferspore.data.cache import locked
 from tests.data.csv_files import ALL, PX, ROWS, check, error_of, official, quiet, write
+from tests.test_files import without_a_home
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -182,3 +183,21 @@ def test_without_locks_the_cache_is_written_all_the_same(tmp_path, monkeypatch):
     path = write(tmp_path / "faces.csv", official())
     quiet(path)
     assert "from the cache" in quiet(path)[1][0]
+
+
+def test_what_killed_writers_left_of_other_files_goes_with_the_next_write(tmp_path, cache_home):
+    left = [cache_home / "ferspore" / name for name in ("0-v1/.writing-a", ".writing-b", "0-v1/c")]
+    young = cache_home / "ferspore" / "0-v1" / ".writing-young"
+    left[0].parent.mkdir(parents=True)
+    for path in (*left, young):
+        path.touch()
+    for path in left:
+        os.utime(path, (0, 0))
+    quiet(write(tmp_path / "faces.csv", official()))
+    assert [path.exists() for path in (*left, young)] == [False, False, True, True]
+
+
+def test_a_user_without_a_home_reads_a_file_all_the_same(tmp_path, monkeypatch):
+    without_a_home(monkeypatch)
+    assert quiet(write(tmp_path / "faces.csv", official()))
+    assert "no such file" in error_of(Path("~/faces.csv"))

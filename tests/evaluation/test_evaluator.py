@@ -6,7 +6,7 @@ from mindspore import Tensor
 from PIL import Image
 
 from ferspore.data.practice import draw_faces
-from ferspore.evaluation.evaluator import load_evaluator
+from ferspore.evaluation.evaluator import architecture_in, load_evaluator
 from ferspore.network.resnet import Architecture, build_network
 from ferspore.run.ckpt import UnsoundError
 from ferspore.run.sidecar import describe_file, seal
@@ -81,3 +81,24 @@ def test_a_size_that_no_configuration_allows_is_refused(tmp_path, size):
 def test_such_a_size_in_a_sidecar_is_refused(tmp_path, size):
     with pytest.raises(UnsoundError, match=f"face_size {size}: Input should be"):
         load_evaluator(save(tmp_path, 48, size))
+
+
+def test_a_net_that_is_not_finite_is_refused_without_its_sidecar(tmp_path):
+    weights = {p.name: p.asnumpy() for p in NETWORK.get_parameters()}
+    save_weights(tmp_path / "a.ckpt", {**weights, "head.bias": np.full(7, np.nan, np.float32)}, {})
+    with pytest.raises(UnsoundError, match=r"not finite, in head\.bias"):
+        load_evaluator(tmp_path / "a.ckpt")
+
+
+def test_empty_tensors_do_not_make_a_large_network():
+    """A file of 2 kB declared 2.4 billion weights, which were built before the shapes
+    were compared."""
+    empty = np.zeros((2048, 0, 3, 3), np.float32)
+    blocks = {f"stages.{i}.{j}.conv1.weight": empty for i in range(4) for j in range(8)}
+    with pytest.raises(UnsoundError, match=r"declares a network of 2,415,919,104 weights"):
+        architecture_in({"stem.0.weight": np.zeros((0, 1, 3, 3), np.float32), **blocks})
+
+
+def test_convolved_counts_the_blocks_weights():
+    kernels = [p for p in NETWORK.get_parameters() if p.ndim == 4 and p.name.startswith("stages")]
+    assert NETWORK.architecture.convolved == sum(p.size for p in kernels if p.shape[2:] == (3, 3))

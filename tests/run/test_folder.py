@@ -1,6 +1,8 @@
 """What a folder holds, and faults that lived between a folder and a command."""
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from ferspore.run import sidecar
 from ferspore.run.asked import AUTO, RefusalError
 from ferspore.run.ckpt import UnsoundError, serialize
 from ferspore.run.folder import checked, list_snapshots, read_folder, read_snapshot
+from ferspore.run.listing import list_runs
 from ferspore.run.names import sidecar_path
 from ferspore.run.standing import standing
 from tests.run import engine, inspection
@@ -129,3 +132,20 @@ def test_epochs_given_anew_survive_a_kill_before_the_next_snapshot(tmp_path, mon
     assert read_folder(tmp_path).newest.sidecar.epoch == 1
     assert engine.train(tmp_path, resume=AUTO).decision.config.training.epochs == 5
     assert newest_names(tmp_path)[-1] == "fer-5_2.ckpt"
+
+
+@pytest.mark.parametrize("odd", [os.mkfifo, lambda path: path.symlink_to("nowhere"), Path.mkdir])
+@pytest.mark.parametrize("sidecar_there", [False, True])
+def test_what_is_no_file_under_a_snapshot_s_name_is_passed_over(tmp_path, odd, sidecar_there):
+    """Reading a pipe would hang."""
+    engine.train(tmp_path, STEADY)
+    if sidecar_there:
+        (tmp_path / "fer-3_2.ckpt").unlink()
+        odd(tmp_path / "fer-3_2.ckpt")
+    else:
+        odd(tmp_path / "fer-9_9.ckpt")
+        odd(tmp_path / "fer-9_9.json")
+    holdings = checked(read_folder(tmp_path))
+    newest = "fer-2_2.ckpt" if sidecar_there else "fer-3_2.ckpt"
+    assert holdings.newest.path.name == newest and len(holdings.unsound) == 1
+    assert list_runs(tmp_path)[0].state

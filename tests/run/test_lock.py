@@ -1,11 +1,16 @@
 """One trainer a folder."""
 
+import errno
+import fcntl
 import os
 
 import pytest
 
+from ferspore.config.loading import Override, load_config
+from ferspore.run.asked import Asked
 from ferspore.run.lock import RunLock, RunLockedError, lock_holder
 from ferspore.run.names import LOCK
+from ferspore.run.opening import opened
 
 
 def test_a_second_trainer_is_refused_and_told_of_the_first(tmp_path):
@@ -56,3 +61,16 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(OSError):
         RunLock(folder).__enter__()
     assert elsewhere.read_text() == "content"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_locks_it_trains_with_a_warning(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    asked = Asked(tmp_path / "run", load_config(None, [Override("data.csv", "practice", "test")]))
+    with opened(asked) as decision:
+        assert decision.action == "start"
+        assert "has no locks" in decision.lines[0] and os.strerror(number) in decision.lines[0]
+        assert lock_holder(asked.folder) is None

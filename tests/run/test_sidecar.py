@@ -21,6 +21,7 @@ from ferspore.run.sidecar import (
     unseal,
     upgraded,
 )
+from ferspore.verification.verifier import Verifier
 from tests.run import engine
 
 
@@ -170,3 +171,52 @@ def test_a_file_is_described_under_its_last_name(tmp_path):
     assert (described["checkpoint"], described["bytes"]) == ("fer-1_1.ckpt", 7)
     assert described["sha256"] == files.file_sha256(path)
     assert described["created"].endswith("+00:00") and json.dumps(described["versions"])
+
+
+def nested(levels):
+    return [nested(levels - 1)] if levels else []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"history": [{}]}, "history: record 1: expected a JSON object with a whole number"),
+        ({"history": [{"epoch": 1, "seconds": "long"}]}, "history: record 1: seconds: received"),
+        ({"config": {}}, "config: expected the configuration of a run"),
+        ({"config": {"training": {"monitor": []}}}, "config: expected the configuration"),
+        ({"data": {"sha256": nested(30)}}, "nested deeper than 16 levels"),
+    ],
+)
+def test_a_forged_sidecar_is_refused_for_what_it_says(snapshot, changes, told):
+    """Its digest is right: what reads it later must not meet what cannot be."""
+    reseal(snapshot, **changes)
+    with pytest.raises(UnsoundError, match=told):
+        read_sidecar(snapshot)
+
+
+def between_two_renames(path, monkeypatch):
+    """The file is new and its sidecar the old one, until the sidecar has been read."""
+    old = sidecar_path(path).read_bytes()
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    reseal(path, **describe_file(path, path.name))
+    new, real = sidecar_path(path).read_bytes(), files.read_file
+    sidecar_path(path).write_bytes(old)
+
+    def read(asked):
+        content = real(asked)
+        if content == old:
+            sidecar_path(path).write_bytes(new)
+        return content
+
+    monkeypatch.setattr(files, "read_file", read)
+
+
+def test_a_read_between_two_renames_is_tried_again(snapshot, monkeypatch):
+    between_two_renames(snapshot, monkeypatch)
+    assert read_sound(snapshot)[1].checkpoint == snapshot.name
+
+
+def test_so_is_that_of_verify(snapshot, monkeypatch):
+    between_two_renames(snapshot, monkeypatch)
+    found = Verifier().verify(snapshot).findings
+    assert [finding.level for finding in found if finding.name == "sidecar"] == ["PASS"]

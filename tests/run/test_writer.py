@@ -3,10 +3,12 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ferspore import files
 from ferspore.config.loading import load_config
 from ferspore.run.asked import AUTO, Asked, RefusalError, look
 from ferspore.run.ckpt import read_ckpt
@@ -140,6 +142,27 @@ def test_pruning_leaves_plain_mindspores_files(tmp_path):
     assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
 
 
+def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):
+    flushed, real = set(), files.flush_folder
+    monkeypatch.setattr(files, "flush_folder", lambda path: flushed.add(path) or real(path))
+    engine.train(tmp_path / "checkpoints" / "run", STEADY, stop=1)
+    assert flushed >= {tmp_path / "checkpoints" / "run", tmp_path / "checkpoints", tmp_path}
+
+
+def test_a_snapshot_that_cannot_be_deleted_does_not_stop_the_run(tmp_path, monkeypatch):
+    real = files.remove
+
+    def refused(path):
+        if path.name.startswith("fer-1_"):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path)
+
+    monkeypatch.setattr(files, "remove", refused)
+    lines = engine.train(tmp_path, {**STEADY, "checkpoint.keep_checkpoint_max": 1}).lines
+    assert any("fer-1_2.ckpt could not be deleted (Operation not" in line for line in lines)
+    assert names(tmp_path) == ["fer-1_2.ckpt", "fer-3_2.ckpt"] and (tmp_path / FINAL).exists()
+
+
 # --- the best model -------------------------------------------------------------------------------
 
 
@@ -158,6 +181,41 @@ def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch)
     monkeypatch.undo()
     assert (tmp_path / BEST).read_bytes() == before
     assert best_value(tmp_path / "nothing", "val_accuracy") is None
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+@pytest.mark.parametrize("name", [BEST, "best_model.json"])
+def test_a_best_model_that_cannot_be_read_now_is_not_taken_for_a_bad_one(
+    tmp_path, monkeypatch, number, name
+):
+    """Neither where the run goes on, nor where it is copied."""
+    run = tmp_path / "run"
+    engine.train(run, STEADY, stop=5)
+    before = sidecar_path(run / BEST).read_bytes()
+    real = Path.read_bytes
+
+    def refused(path):
+        if path == run / name:
+            raise OSError(number, os.strerror(number))
+        return real(path)
+
+    for folder, resume in ((run, AUTO), (tmp_path / "copy", run)):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="is not replaced"):
+            patch.setattr(Path, "read_bytes", refused)
+            engine.train(folder, resume=resume)
+    assert sidecar_path(run / BEST).read_bytes() == before
+    assert not list((tmp_path / "copy").glob("fer-*"))
+
+
+def test_a_publication_that_cannot_be_read_now_is_not_thrown_away(tmp_path, monkeypatch):
+    engine.train(tmp_path, STEADY, stop=2)
+    waiting = tmp_path / ".writing-fer-1_2.json"
+    (tmp_path / "fer-1_2.json").rename(waiting)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input"):
+        patch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "Input")))
+        clean_leftovers(tmp_path)
+    clean_leftovers(tmp_path)
+    assert names(tmp_path) == ["fer-1_2.ckpt"] and not waiting.exists()
 
 
 def test_a_best_model_whose_weights_were_damaged_is_not_vouched_for(tmp_path):

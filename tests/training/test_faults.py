@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ferspore import runtime
 from ferspore.run.folder import checked, read_folder, read_snapshot
 from ferspore.run.names import LOCK, METRICS
 from ferspore.run.sidecar import read_sound
@@ -222,7 +223,7 @@ def test_no_thread_but_the_waiting_one_can_receive_a_signal(csv, tmp_path, train
         (line,) = [text for text in status.read_text().splitlines() if text.startswith("SigBlk")]
         masks[status.parent.name] = int(line.split()[1], 16)
     process.end(signal.SIGKILL)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in runtime.StopSignals.SIGNALS:
         open_to_it = [thread for thread, mask in masks.items() if not mask >> (number - 1) & 1]
         assert len(masks) > 3 and len(open_to_it) == 1
 
@@ -245,5 +246,17 @@ def test_an_interrupt_during_the_imports_is_quiet(csv, tmp_path, trainer):
     process = trainer(words(csv, tmp_path / "run"), tmp_path)
     maps = Path(f"/proc/{process.process.pid}/maps")
     wait_for(lambda: "mindspore" in maps.read_text(), process.process)
-    assert process.end(signal.SIGINT) in (130, -signal.SIGINT)
-    assert process.process.stderr.read() == ""
+    assert process.end(signal.SIGINT) == 130
+    assert process.process.stderr.read() == "interrupted\n"
+
+
+def test_without_its_output_it_trains_on_and_a_hangup_saves(csv, tmp_path):
+    folder, words_ = tmp_path / "run", words(csv, tmp_path / "run", training__epochs=500)
+    process = subprocess.Popen(
+        runs.command(*words_), cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1)
+    )
+    wait_for((folder / "fer-1_4.json").exists, process)
+    process.send_signal(signal.SIGHUP)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (129, b"")
+    assert_all_whole(folder)

@@ -1,7 +1,6 @@
 """What the commands share: arguments, loading, exit codes. Importing it is cheap."""
 
 import argparse
-import io
 import json
 import os
 import shlex
@@ -13,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import ferspore
 from ferspore import runtime
+from ferspore.cli.output import guard_output
 from ferspore.labels import SPLITS, VIEWS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
     from ferspore.evaluation.judged import Judged
@@ -143,17 +145,19 @@ def run(
 
     That is what ``work`` returns (None: 0), or 2 for wrong input and 1 for any other error.
     """
+    guard_output()
     arguments = parser.parse_args(with_underscores(words))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be valid text
+    runtime.take_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `... | head`
     prepare(verbose=arguments.verbose)
 
     from ferspore.data.csv import DataError
 
     try:
-        return work(arguments) or 0
+        check_outputs(arguments)
+        code = work(arguments) or 0
+        sys.stdout.flush()
+        return code
     except (ToolError, DataError, runtime.DeviceError) as error:
         return refuse(error)
     except OSError as error:
@@ -243,6 +247,18 @@ def load_network(ckpt: Path, device_target: str | None) -> "Evaluator":
     return evaluator
 
 
+def logits_of(
+    evaluator: "Evaluator", ckpt: Path, images: "np.ndarray", tta: str | None
+) -> "np.ndarray":
+    """``Evaluator.logits``. Raises ToolError where those of the net in ``ckpt`` are not finite."""
+    from ferspore.run.ckpt import UnsoundError
+
+    try:
+        return evaluator.finite_logits(images, tta=tta)
+    except UnsoundError as error:
+        raise ToolError(f"{ckpt}: {error}") from error
+
+
 def face_detector() -> "FaceDetector":
     """Raises ToolError without OpenCV."""
     from ferspore.use.faces import DetectorError, FaceDetector
@@ -278,9 +294,10 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
     """
     from ferspore.evaluation.judged import judged
 
-    evaluator = load_network(checkpoint(ckpt), arguments.device_target)
+    path = checkpoint(ckpt)
+    evaluator = load_network(path, arguments.device_target)
     faces = load_faces(csv, usage, skip_bad_rows=arguments.skip_bad_rows)
-    logits = evaluator.logits(faces.images, tta=arguments.tta)
+    logits = logits_of(evaluator, path, faces.images, arguments.tta)
     return judged(usage, faces, logits, arguments.tta)
 
 
@@ -290,11 +307,21 @@ def check_tta(arguments: argparse.Namespace) -> None:
         raise ToolError(f"--tta {arguments.tta}: needs the faces of a --csv, none was given")
 
 
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raises ToolError where --json or --output would destroy a file of a run."""
+    from ferspore.run.names import is_of_a_run
+
+    for flag in ("json", "output"):
+        given = getattr(arguments, flag, None)
+        if given and (is_of_a_run(Path(given)) or is_of_a_run(Path(os.path.realpath(given)))):
+            raise ToolError(f"--{flag} {given}: that is the name of a run's file, choose another")
+
+
 def write_json(path: str, content: Any) -> None:
     """Write ``content`` where --json says. Raises ToolError if that is not possible."""
-    from ferspore.files import write_file
+    from ferspore.files import write_output
 
     try:
-        write_file(Path(path), (json.dumps(content, indent=1) + "\n").encode())
+        write_output(Path(path), (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
         raise ToolError(f"--json {path}: {error.strerror}") from error

@@ -33,11 +33,12 @@ def work(arguments: argparse.Namespace) -> None:
     )
 
     usage = arguments.usage
-    evaluator = common.load_network(common.checkpoint(arguments.ckpt), arguments.device_target)
+    ckpt = common.checkpoint(arguments.ckpt)
+    evaluator = common.load_network(ckpt, arguments.device_target)
     splits = common.load_splits(
         arguments.csv, (usage,), optional=("Training",), skip_bad_rows=arguments.skip_bad_rows
     )
-    logits = evaluator.logits(splits[usage].images, tta=arguments.tta)
+    logits = common.logits_of(evaluator, ckpt, splits[usage].images, arguments.tta)
     scores, apart = score(logits, splits[usage].labels), None
     if usage != "Training" and "Training" in splits:
         apart = without_twins.score_without_twins(logits, splits[usage], splits["Training"])

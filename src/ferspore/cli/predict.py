@@ -41,7 +41,6 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    import numpy as np
     from tqdm import tqdm
 
     from ferspore.evaluation.scores import softmax
@@ -57,9 +56,7 @@ def work(arguments: argparse.Namespace) -> None:
     unusable += more
     for item in unusable:
         common.fail(item.reason)
-    logits = evaluator.logits(faces, tta=arguments.tta)
-    if not np.isfinite(logits).all():
-        raise common.ToolError(f"{ckpt}: its logits are not finite; verify_model.py tells more")
+    logits = common.logits_of(evaluator, ckpt, faces, arguments.tta)
     rows = iter(softmax(logits).tolist())
     found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
     print_table(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ferspore import runtime
 from ferspore.cli import common
+from ferspore.cli.output import guard_output
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str]) -> int:
+    guard_output(lasting=True)
     arguments = parser().parse_args(common.with_underscores(words))
     common.prepare(verbose=arguments.verbose)
 

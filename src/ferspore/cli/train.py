@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ferspore import runtime
 from ferspore.cli import common
+from ferspore.cli.output import guard_output
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -91,6 +92,7 @@ def told_command(words: list[str]) -> str:
 
 
 def main(words: list[str]) -> int:
+    guard_output(lasting=True)
     arguments = parser().parse_args(common.with_underscores(words))
     # First of all: numpy and MindSpore start threads, and none of those may receive a signal.
     runtime.take_signals()

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from ferspore import files
 from ferspore.data.faces import Faces
 from ferspore.data.rows import PARSER_VERSION, PIXELS, Parsed
 from ferspore.labels import FACE_SIZE
+
+STALE_SECONDS = 24 * 3600
 
 
 class DamagedCacheError(Exception):
@@ -70,6 +73,15 @@ def write_arrays(folder: Path, parsed: Parsed) -> None:
         body = json.dumps(table, indent=1).encode()
         checksum = hashlib.sha256(body).hexdigest().encode()
         files.write_file(folder / "table.json", checksum, b"\n", body)
+    _clean(folder.parent)
+
+
+def _clean(base: Path) -> None:
+    """Remove what writers left that were killed: their files are written in seconds."""
+    for path in (*base.glob(f"{files.WRITING}*"), *base.glob(f"*/{files.WRITING}*")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                files.remove(path)
 
 
 @contextlib.contextmanager

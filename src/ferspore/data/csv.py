@@ -5,6 +5,7 @@ another order and blanks before their names. Both are from the challenge of Good
 "Challenges in Representation Learning" (2013), Kaggle.
 """
 
+import contextlib
 import difflib
 import gzip
 import hashlib
@@ -57,7 +58,9 @@ def load_csv(
     started = time.perf_counter()
     wanted = (*usages, *optional)
     _check_usages(wanted)
-    path = Path(path).expanduser()
+    path = Path(path)
+    with contextlib.suppress(RuntimeError):  # a user without a home: the name is taken as it is
+        path = path.expanduser()
     digest = _hash_file(path)
     parsed = _from_cache(path, digest, wanted, report) if cache else None
     origin = "from the cache"

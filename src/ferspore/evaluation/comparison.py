@@ -154,7 +154,7 @@ def config_differences(first: Candidate, second: Candidate) -> list[tuple[str, A
     if first.config is None or second.config is None or first.data is None or second.data is None:
         return None
     found = [row for row in differences(first.config, second.config) if row[0] != "data.csv"]
-    digests = [data["sha256"] for data in (first.data, second.data)]
+    digests = [data.get("sha256") for data in (first.data, second.data)]
     if digests[0] != digests[1]:
         found.append(("data.sha256", digests[0], digests[1]))
     return found
@@ -189,13 +189,14 @@ def right_answers(candidate: Candidate, faces: Faces, tta: str | None = None) ->
     """Which faces the checkpoint classifies correctly by the views of ``tta``: bool (N,).
 
     Raises:
-        CompareError: the file lacks parts of the network.
+        CompareError: the file lacks parts of the network, or its logits are not finite.
     """
     try:
         evaluator, _ = load_evaluator(candidate.path)
+        logits = evaluator.finite_logits(faces.images, tta=tta)
     except UnsoundError as error:
         raise CompareError(f"{candidate.path}: {error}") from error
-    return evaluator.logits(faces.images, tta=tta).argmax(axis=1) == faces.labels
+    return logits.argmax(axis=1) == faces.labels
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> Paired:

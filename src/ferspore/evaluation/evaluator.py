@@ -16,10 +16,11 @@ from ferspore.evaluation.differences import network_differences
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import Architecture, ResNet, architecture_of
-from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
+from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt, refuse_not_finite
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
+SMALL = 2**25  # weights of a net that may be built whatever the file holds: 128 MiB
 BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 
 
@@ -55,6 +56,17 @@ class Evaluator:
             parts.append(logits.reshape(len(seen), -1, len(EMOTIONS)).mean(axis=0))
         return np.concatenate(parts)
 
+    def finite_logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
+        """``logits`` for a net that is to be used.
+
+        Raises:
+            UnsoundError: they are not finite.
+        """
+        logits = self.logits(images, tta=tta)
+        if not np.isfinite(logits).all():
+            raise UnsoundError("its logits are not finite; verify_model.py tells more")
+        return logits
+
     def _forward(self, images: np.ndarray) -> np.ndarray:
         images = resize(images, self.face_size)
         logits = np.empty((len(images), len(EMOTIONS)), np.float32)
@@ -88,7 +100,21 @@ def architecture_in(tensors: Mapping[str, np.ndarray]) -> Architecture:
         raise UnsoundError(
             f"its network is beyond what the configuration allows: {architecture}"
         ) from error
+    refuse_too_large(architecture, tensors)
     return architecture
+
+
+def refuse_too_large(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> None:
+    """Empty tensors may declare a net of gigabytes: the file must hold a good part of it.
+
+    Raises:
+        UnsoundError: it does not.
+    """
+    held = sum(value.size for value in tensors.values())
+    if architecture.convolved > SMALL + 4 * held:
+        raise UnsoundError(
+            f"it declares a network of {architecture.convolved:,} weights and holds {held:,} values"
+        )
 
 
 def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]:
@@ -136,6 +162,7 @@ def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
         contents, sidecar = read_sound(path)
     else:
         contents = read_ckpt(path)
+        refuse_not_finite(contents.tensors)
         line = f"{path}: no sidecar; the network is built from the shapes in the file"
         if "face_size" not in contents.info:
             line += f", faces of {FACE_SIZE}x{FACE_SIZE} are assumed"

@@ -14,7 +14,6 @@ from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.network.resnet import ResNet
-from ferspore.run.ckpt import UnsoundError
 
 BATCH_SIZE = 32  # faces a pass; the maps do not depend on it
 
@@ -90,7 +89,5 @@ def explain(evaluator: Evaluator, images: np.ndarray) -> tuple[np.ndarray, np.nd
     Raises:
         UnsoundError: the network's logits are not finite.
     """
-    logits = evaluator.logits(images)
-    if not np.isfinite(logits).all():
-        raise UnsoundError("its logits are not finite; verify_model.py tells more")
+    logits = evaluator.finite_logits(images)
     return softmax(logits), heat_maps(evaluator, images, logits.argmax(1))

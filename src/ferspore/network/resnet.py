@@ -29,6 +29,15 @@ class Architecture:
     blocks: tuple[int, ...]
     squeeze_excite: bool
 
+    @property
+    def convolved(self) -> int:
+        """Weights in the 3x3 convolutions of its blocks: nearly all that it has."""
+        total, channels_in = 0, self.channels[0]
+        for channels, count in zip(self.channels, self.blocks, strict=True):
+            total += 9 * channels * (channels_in + (2 * count - 1) * channels)
+            channels_in = channels
+        return total
+
 
 def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(

@@ -41,6 +41,10 @@ class UnsoundError(Exception):
     """A file is not what it should be; the text says why, without the file's name."""
 
 
+class UnreadableError(UnsoundError):
+    """The disk did not hand it out: the file may well be sound."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a .ckpt file holds: tensors by name, and scalars that are no part of the net."""
@@ -118,7 +122,7 @@ def read_ckpt(path: Path) -> Contents:
         UnsoundError: empty, no MindSpore checkpoint, or a tensor whose bytes and shape disagree.
         OSError: the file cannot be read.
     """
-    return parse_ckpt(path.read_bytes())
+    return parse_ckpt(files.read_file(path))
 
 
 def parse_ckpt(content: bytes) -> Contents:
@@ -146,7 +150,9 @@ def parse_ckpt(content: bytes) -> Contents:
         pieces.setdefault(tag, []).append(value.tensor.tensor_content)
     tensors = {tag: _array(tag, *kinds[tag], b"".join(parts)) for tag, parts in pieces.items()}
     info = {tag: tensors.pop(tag).item() for tag in INFO_TAGS if _is_scalar(tensors.get(tag))}
-    return Contents(tensors, info)
+    # A result that is not finite is none; a size of faces that is not is for the reader to refuse.
+    told = {t: value for t, value in info.items() if t == "face_size" or math.isfinite(value)}
+    return Contents(tensors, told)
 
 
 def _text(name: bytes) -> str:

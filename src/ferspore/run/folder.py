@@ -15,6 +15,7 @@ import numpy as np
 
 from ferspore.config.loading import load_config
 from ferspore.config.schema import Config, ConfigError
+from ferspore.files import read_file
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
 from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, SNAPSHOT_NAME, sidecar_path
 from ferspore.run.plain import PLAIN_NAME, by_time
@@ -286,7 +287,7 @@ def _config(path: Path) -> tuple[Config | None, str | None]:
 def _records(path: Path) -> list[Any]:
     """What a file of JSON lines holds, but for lines that are no JSON."""
     records = []
-    for line in path.read_bytes().splitlines():
+    for line in read_file(path).splitlines():
         with suppress(ValueError, RecursionError):
             records.append(json.loads(line))
     return records

@@ -15,11 +15,11 @@ from ferspore.config.schema import Config, ConfigError
 from ferspore.run.ckpt import UnsoundError
 from ferspore.run.names import BEST, CONFIG, METRICS
 from ferspore.run.progress import MONITORS
+from ferspore.run.records import record_fault
 from ferspore.run.sidecar import read_sidecar
 
 # What a run can be selected by -> its name for people.
 MONITORED = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
-NUMBERS = ("loss", "val_loss", "val_accuracy", "train_accuracy", "lr")
 
 
 class HistoryError(ValueError):
@@ -123,7 +123,7 @@ def _history(records: list[Any], path: Path, name: str, unit: str) -> History:
         raise HistoryError(f"{path}: it has no records, no epoch has ended yet")
     previous = 0
     for number, record in enumerate(records, 1):
-        if fault := _fault(record, previous):
+        if fault := record_fault(record, previous):
             raise HistoryError(f"{path}: {unit} {number}: {fault}")
         previous = record["epoch"]
     ended = {record["epoch"] for record in records}
@@ -147,17 +147,3 @@ def _resumed_epochs(folder: Path) -> list[int]:
         except (OSError, ValueError, RecursionError, KeyError, TypeError, ZeroDivisionError):
             continue  # a damaged snapshot only loses its marks
     return sorted(set(furthest[1]))
-
-
-def _fault(record: Any, previous: int) -> str | None:
-    """What is wrong with an epoch's record that follows the one of epoch ``previous``."""
-    epoch = record.get("epoch") if isinstance(record, dict) else None
-    if type(epoch) is not int:
-        return "expected a JSON object with a whole number as its epoch"
-    if epoch <= previous:
-        return f"received epoch {epoch}, expected one after epoch {previous}"
-    for key in NUMBERS:
-        value = record.get(key)
-        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            return f"{key}: received {value!r}, expected a finite number or null"
-    return None

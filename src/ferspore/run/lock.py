@@ -1,10 +1,13 @@
 """One trainer a folder."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from ferspore.run.names import LOCK
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
 
 
 class RunLockedError(Exception):
@@ -15,10 +18,12 @@ class RunLock:
     """Held by the living trainer of a folder; the kernel drops it when the process dies.
 
     The folder is created where it is missing, and removed again where nothing was written to it.
+    ``warning``: where the file system has no locks, so that nothing is held.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.warning: str | None = None
 
     def __enter__(self) -> "RunLock":
         """
@@ -37,6 +42,13 @@ class RunLock:
             raise RunLockedError(
                 f"{self.folder}: another trainer (process {holder}) is at work in this folder"
             ) from None
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            self.warning = (
+                f"warning: {self.folder}: this file system has no locks ({error.strerror}); start "
+                "no second trainer in this folder"
+            )
         self._empty = [path.name for path in self.folder.iterdir()] == [LOCK]
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
@@ -72,4 +84,7 @@ def lock_holder(folder: Path) -> int | None:
         return None
     except BlockingIOError:
         return int(named)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
     return None

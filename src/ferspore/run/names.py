@@ -16,3 +16,12 @@ def snapshot_name(epoch: int, step: int) -> str:
 
 def sidecar_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".json")
+
+
+def is_of_a_run(path: Path) -> bool:
+    """Whether ``path`` names a file of a run, any checkpoint, or a sidecar."""
+    model = path.with_suffix(".ckpt")
+    is_sidecar = path.suffix == ".json" and (
+        model.name in (BEST, FINAL) or SNAPSHOT_NAME.fullmatch(model.name) or model.exists()
+    )
+    return path.suffix == ".ckpt" or path.name in (CONFIG, METRICS, LOCK, SWEEP) or bool(is_sidecar)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ferspore.run.asked import Asked, Decision, StagesDecision, check_folders, look
@@ -24,9 +25,11 @@ def opened(asked: Asked) -> Iterator[Decision | StagesDecision]:
     # Before the lock, which creates the folder.
     check_folders(asked)
     refuse_what_is_not_there(asked, read_folder(asked.source))
-    with RunLock(asked.folder):
+    with RunLock(asked.folder) as lock:
         clean(asked.folder)
-        yield decide(asked, *look(asked))
+        decision = decide(asked, *look(asked))
+        told = (lock.warning,) if lock.warning else ()
+        yield replace(decision, lines=(*told, *decision.lines))
 
 
 def clean(folder: Path) -> None:

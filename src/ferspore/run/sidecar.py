@@ -14,20 +14,50 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 import ferspore
 from ferspore import files
 from ferspore.labels import FACE_SIZE
-from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt, refuse_not_finite
+from ferspore.run.ckpt import (
+    Contents,
+    UnreadableError,
+    UnsoundError,
+    parse_ckpt,
+    refuse_not_finite,
+)
 from ferspore.run.names import sidecar_path
+from ferspore.run.records import record_fault
 
 FORMAT = 2
+DEEPEST = 16  # levels of lists and objects; ours have 8
 
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _sound_history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    previous = 0
+    for number, record in enumerate(records, 1):
+        if fault := record_fault(record, previous):
+            raise ValueError(f"record {number}: {fault}")
+        previous = record["epoch"]
+    return records
+
+
+def _sound_config(config: dict[str, Any]) -> dict[str, Any]:
+    training = config.get("training")
+    if not isinstance(training, dict) or training.get("monitor") not in [
+        "val_accuracy",
+        "val_loss",
+    ]:
+        raise ValueError("expected the configuration of a run, with its training.monitor")
+    return config
+
+
+History = Annotated[list[dict[str, Any]], AfterValidator(_sound_history)]
 
 
 class _Sidecar(BaseModel):
@@ -61,9 +91,9 @@ class SnapshotSidecar(_Sidecar):
     best_loss: float | None
     best_epoch: Count | None
     epochs_since_best: Count
-    history: list[dict[str, Any]]
+    history: History
     resumes: list[Count]
-    config: dict[str, Any]
+    config: Annotated[dict[str, Any], AfterValidator(_sound_config)]
     data: dict[str, Any]
     stage: str | None
     command: str
@@ -85,7 +115,7 @@ class ModelSidecar(_Sidecar):
     config: dict[str, Any]
     data: dict[str, Any]
     command: str
-    history: list[dict[str, Any]]
+    history: History
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -109,6 +139,8 @@ def unseal(text: bytes) -> dict[str, Any]:
         raise UnsoundError("its sidecar is not JSON") from error
     if not isinstance(values, dict):
         raise UnsoundError("its sidecar is not a JSON object")
+    if _is_deep(values):
+        raise UnsoundError(f"its sidecar is nested deeper than {DEEPEST} levels")
     digest = values.pop("digest", None)
     try:
         if digest != _digest_of_values(values):
@@ -116,6 +148,14 @@ def unseal(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UnsoundError("its sidecar holds a number that is not finite") from error
     return values
+
+
+def _is_deep(values: dict[str, Any]) -> bool:
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
+    return bool(level)
 
 
 def _digest_of_values(values: Mapping[str, Any]) -> str:
@@ -134,11 +174,11 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     """
     path = sidecar_path(checkpoint)
     try:
-        text = path.read_bytes()
+        text = files.read_file(path)
     except FileNotFoundError:
         raise UnsoundError(f"its sidecar {path.name} is missing") from None
     except OSError as error:
-        raise UnsoundError(f"its sidecar cannot be read ({error.strerror})") from error
+        raise UnreadableError(f"its sidecar cannot be read ({error.strerror})") from error
     values = upgraded(unseal(text))
     known = SnapshotSidecar if values.get("kind") == "snapshot" else ModelSidecar
     try:
@@ -146,7 +186,8 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnsoundError(f"its sidecar's {where}: {first['msg']}") from error
+        fault = first["msg"].removeprefix("Value error, ")
+        raise UnsoundError(f"its sidecar's {where}: {fault}") from error
     if sidecar.checkpoint != checkpoint.name:
         raise UnsoundError(f"its sidecar is that of {sidecar.checkpoint!r}")
     return sidecar
@@ -182,16 +223,25 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     """A checkpoint and its sidecar, when both are whole, agree and hold finite values only.
 
     Raises:
-        UnsoundError: any of that is not so.
+        UnsoundError: any of that is not so; UnreadableError: it is not known.
     """
+    try:
+        return _read_sound(path)
+    except UnsoundError:
+        return _read_sound(path)  # a trainer may have been between its two renames
+
+
+def _read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     sidecar = read_sidecar(path)
     try:
         size = path.stat().st_size
         if size != sidecar.bytes:
             raise UnsoundError(f"it has {size} bytes where its sidecar says {sidecar.bytes}")
-        content = path.read_bytes()
-    except OSError as error:
+        content = files.read_file(path)
+    except FileNotFoundError as error:
         raise UnsoundError(f"it cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise UnreadableError(f"it cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != sidecar.sha256:
         raise UnsoundError("its content is not what its sidecar says (sha256)")
     contents = parse_ckpt(content)
@@ -246,14 +296,18 @@ def publish(beside: Path, path: Path, sidecar: bytes) -> None:
 
 
 def roll_forward(waiting: Path) -> bool:
-    """Finish a publication that was cut between its two renames; whether it was one."""
+    """Finish a publication that was cut between its two renames; whether it was one.
+
+    Raises:
+        OSError: a file cannot be read, so that it is not known.
+    """
     path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
     try:
-        values = unseal(waiting.read_bytes())
+        values = unseal(files.read_file(waiting))
         checkpoint = path.with_name(str(values["checkpoint"]))
         if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
             return False
-    except (UnsoundError, OSError, KeyError, ValueError):
+    except (UnsoundError, FileNotFoundError, KeyError, ValueError):
         return False
     files.rename(waiting, path)
     files.flush_folder(path.parent)

@@ -7,6 +7,7 @@ is safe, and the best model is never replaced by a lower one.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from ferspore import files
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import (
     Contents,
+    UnreadableError,
     UnsoundError,
     not_finite,
     parameter_count,
@@ -37,6 +39,7 @@ from ferspore.run.names import (
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
     FILE_FIELDS,
+    ModelSidecar,
     SnapshotSidecar,
     describe_file,
     publish,
@@ -47,6 +50,7 @@ from ferspore.run.sidecar import (
 )
 from ferspore.tables import Say
 
+ABOVE = 3  # folders that may be as new as a stage's: its run's, checkpoints, and where that is
 Weights = Mapping[str, np.ndarray]
 
 
@@ -96,6 +100,9 @@ class RunWriter:
     def begin(self, config_text: str) -> None:
         """Write the configuration and the metrics so far; mend the best model's sidecar."""
         files.write_file(self.folder / CONFIG, config_text.encode())
+        for above in list(self.folder.parents)[:ABOVE]:
+            with suppress(OSError):  # one that this user may not read was there before
+                files.flush_folder(above)
         if told := repair_best(self.folder, self.progress.monitor, self.facts):
             self.say(told)
         if self.progress.history:
@@ -111,7 +118,7 @@ class RunWriter:
         best = snapshot.path.with_name(BEST)
         mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
         try:
-            _, sidecar = read_sound(best)
+            _, sidecar = _read_best(best)
             if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
                 _copy(best, self.folder)
         except UnsoundError:
@@ -323,9 +330,24 @@ def best_value(folder: Path, monitor: str) -> float | None:
         if _is_damaged(path, contents):
             return None
         value = contents.info.get(key)
-        return value if value is not None else getattr(read_sound(path)[1], key)
+        return value if value is not None else getattr(_read_best(path)[1], key)
     except (FileNotFoundError, UnsoundError):
         return None
+
+
+def _read_best(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
+    """``read_sound``, but a best model that cannot be read now is not taken for a bad one.
+
+    Raises:
+        UnsoundError: it is missing or not sound.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_sound(path)
+    except UnreadableError as error:
+        raise OSError(
+            f"{path}: {error}; it may be better than the next best, so it is not replaced"
+        ) from error
 
 
 def _is_damaged(path: Path, contents: Contents) -> bool:
@@ -348,7 +370,7 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
     if not path.exists():
         return None
     try:
-        read_sound(path)
+        _read_best(path)
         return None
     except UnsoundError as error:
         reason = str(error)

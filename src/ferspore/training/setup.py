@@ -107,7 +107,7 @@ def load_faces(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Fa
         cache=config.data.cache,
         report=say,
     )
-    if going_on is not None and table.sha256 != going_on.data["sha256"]:
+    if going_on is not None and table.sha256 != going_on.data.get("sha256"):
         trained = going_on.data
         raise RefusalError(
             f"{source}: its content is not what the run was trained on (sha256 "

@@ -55,7 +55,7 @@ class Spread:
 
 
 class Interruption:
-    """Context manager: SIGINT and SIGTERM are passed on to the running child, which saves and ends.
+    """Context manager: a signal to stop is passed on to the running child, which saves and ends.
 
     The child has a process group of its own: otherwise Ctrl-C in the terminal would reach it
     twice, and a second signal ends it at once.
@@ -68,7 +68,8 @@ class Interruption:
         self._child: subprocess.Popen | None = None
 
     def __enter__(self) -> "Interruption":
-        self._previous = {number: signal.signal(number, self._pass_on) for number in self.SIGNALS}
+        heeded = [n for n in self.SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._pass_on) for number in heeded}
         return self
 
     def _pass_on(self, number: int, _frame) -> None:

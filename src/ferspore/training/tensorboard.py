@@ -116,7 +116,7 @@ class EventLog(Callback):
     def _images(self) -> list[Event]:
         """Confusion matrix and samples if the epoch evaluated last is the best, else nothing."""
         scores, history = self.scores(), self.progress.history
-        if scores is None or not history[-1]["best"]:
+        if scores is None or not history[-1].get("best"):
             return []
         epoch = history[-1]["epoch"]
         when = f"epoch {epoch}, accuracy {scores.accuracy:.4f}"
@@ -174,7 +174,7 @@ def image(tag: str, figure: style.Figure, epoch: int) -> Event:
 
 def merged_images(events: Iterable[Event], history: Sequence[Mapping[str, Any]]) -> list[Event]:
     """The images of the epochs that were the best, by epoch; of several with one tag the last."""
-    best = {line["epoch"] for line in history if line["best"]}
+    best = {line["epoch"] for line in history if line.get("best")}
     kept = {
         (event.step, event.summary.value[0].tag): event
         for event in events

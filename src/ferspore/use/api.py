@@ -30,6 +30,7 @@ class Model:
 
         Raises:
             ValueError: the array has another shape or dtype, or ``tta`` is neither.
+            UnsoundError: the net's logits are not finite.
         """
         from ferspore.evaluation.scores import softmax
 
@@ -39,7 +40,7 @@ class Model:
                 f"faces: received {faces.dtype} {faces.shape}, expected uint8 (N, {FACE_SIZE}, "
                 f"{FACE_SIZE}); `ferspore predict` finds the faces in photographs"
             )
-        return softmax(self._evaluator.logits(faces, tta=tta))
+        return softmax(self._evaluator.finite_logits(faces, tta=tta))
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, device: str | None = None) -> Model:

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from ferspore.files import read_file
 from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt
 from ferspore.run.names import SNAPSHOT_NAME, sidecar_path
 from ferspore.run.sidecar import read_sidecar
@@ -18,7 +19,7 @@ def check_file(path: Path) -> tuple[bytes, Finding]:
         FileNotFoundError: there is no such file.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise
     except OSError as error:
