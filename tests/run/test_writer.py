@@ -11,7 +11,7 @@ import pytest
 from ferspore import files
 from ferspore.config.loading import load_config
 from ferspore.run.asked import AUTO, Asked, RefusalError, look
-from ferspore.run.ckpt import read_ckpt
+from ferspore.run.ckpt import read_ckpt, serialize
 from ferspore.run.decision import decide
 from ferspore.run.folder import list_snapshots
 from ferspore.run.names import BEST, FINAL, METRICS, sidecar_path
@@ -229,6 +229,16 @@ def test_a_best_model_whose_weights_were_damaged_is_not_vouched_for(tmp_path):
     assert "sha256" in lines[0] and "it is not used" in lines[0]
     assert sidecar_path(path).read_bytes() == before
     assert best_value(tmp_path, "val_accuracy") is None
+
+
+def test_a_sidecar_is_not_made_anew_from_what_is_not_finite(tmp_path):
+    engine.train(tmp_path, STEADY, stop=5)
+    path = tmp_path / BEST
+    contents = read_ckpt(path)
+    path.write_bytes(serialize(contents.tensors, {**contents.info, "best_accuracy": np.nan}))
+    sidecar_path(path).unlink()
+    engine.train(tmp_path, resume=AUTO, stop=0)
+    assert not sidecar_path(path).exists()
 
 
 def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):

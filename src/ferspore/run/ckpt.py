@@ -150,9 +150,7 @@ def parse_ckpt(content: bytes) -> Contents:
         pieces.setdefault(tag, []).append(value.tensor.tensor_content)
     tensors = {tag: _array(tag, *kinds[tag], b"".join(parts)) for tag, parts in pieces.items()}
     info = {tag: tensors.pop(tag).item() for tag in INFO_TAGS if _is_scalar(tensors.get(tag))}
-    # A result that is not finite is none; a size of faces that is not is for the reader to refuse.
-    told = {t: value for t, value in info.items() if t == "face_size" or math.isfinite(value)}
-    return Contents(tensors, told)
+    return Contents(tensors, info)
 
 
 def _text(name: bytes) -> str:

@@ -6,6 +6,7 @@ is safe, and the best model is never replaced by a lower one.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -380,7 +381,8 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
         return f"{path}: {error}; it is not used, and the next best model replaces it"
     if _is_damaged(path, contents):
         return f"{path}: {reason}; it is not used, and the next best model replaces it"
-    if "best_accuracy" not in contents.info or not_finite(contents.tensors):
+    finite = all(map(math.isfinite, contents.info.values())) and not not_finite(contents.tensors)
+    if "best_accuracy" not in contents.info or not finite:
         return None
     described = {**describe_file(path, path.name), "sequence": 0}
     tensors, info = contents.tensors, contents.info

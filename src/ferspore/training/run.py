@@ -241,7 +241,8 @@ def measure_best(run: Run) -> None:
     if not math.isfinite(scores.loss):
         run.say(f"{path}: its loss is not finite; the first epoch that is evaluated is the best")
         return
-    epoch = int(contents.info.get("epoch_num", progress.epoch))
+    told = contents.info.get("epoch_num")
+    epoch = told if isinstance(told, int) else progress.epoch
     run.writer.take_best(weights, accuracy=scores.accuracy, loss=scores.loss, epoch=epoch)
     run.say(f"{path}: measured anew, accuracy {scores.accuracy:.4f}; patience counts from here")
 
