@@ -56,7 +56,7 @@ ifneq ($(CSV),)
 endif
 
 # Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files, and
-# 50,000 random lives of runs (the suite has 2,000).
+# 50,000 random lives of runs (the suite has 1,000).
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 200 --damages 500
 	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py

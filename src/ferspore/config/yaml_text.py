@@ -13,7 +13,16 @@ from ferspore.config.schema import Config, ConfigError
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
+MAX_DEPTH = 100  # of brackets: the time that PyYAML takes grows with the square
+
+
 class _Loader(yaml.SafeLoader):
+    def fetch_flow_collection_start(self, token):
+        if self.flow_level > MAX_DEPTH:
+            problem = "nested too deeply"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(token)
+
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)
         seen = set()
