@@ -87,13 +87,16 @@ class PytorchLoop:
 
         faces = random_faces(config.training.batch_size * steps).splits["Training"]
         self.config, self.bfloat16, self.epoch = config, bfloat16, 0
+        augmentation = Augmentation(
+            **config.augment.model_dump(),
+            mixup_alpha=config.training.mixup_alpha,
+            label_smoothing=config.training.label_smoothing,
+        )
         self.batches = Batches(
             Faces(resize(faces.images, config.data.face_size), faces.labels),
             seed=config.seed,
             batch_size=config.training.batch_size,
-            augmentation=Augmentation(
-                **config.augment.model_dump(), mixup_alpha=config.training.mixup_alpha
-            ),
+            augmentation=lambda epoch: augmentation,
         )
         self.net = torch_twin.Twin(**config.model.architecture())
         torch_twin.load_values(self.net, values)  # refuses another net
@@ -134,9 +137,7 @@ class PytorchLoop:
         self.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             logits = self.net(torch.from_numpy(faces))
-            loss = cross_entropy(
-                logits, torch.from_numpy(targets), label_smoothing=training.label_smoothing
-            )
+            loss = cross_entropy(logits, torch.from_numpy(targets))
         loss.backward()
         self.optimizer.step()
         if training.ema_decay:

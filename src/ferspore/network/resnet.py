@@ -165,7 +165,7 @@ def initial_values(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str
     Convolutions: normal with variance 2/fan_out (He et al. 2015, arXiv:1502.01852). Dense
     kernels: uniform in +-1/sqrt(fan_in), biases zero. Batch-norm scales start at 1, those of the
     blocks' ends too: to start these at 0 (Goyal et al. 2017, arXiv:1706.02677) helps deep nets,
-    but cost ours 2.6 points of accuracy after 5 epochs.
+    but cost ours 2.6 points of accuracy after 5 epochs (PyTorch twin, FER2013, one seed).
     """
     rng = np.random.default_rng([seed, 0])
     values = {}
