@@ -12,7 +12,7 @@ from typing import Any
 from ferspore import files
 from ferspore.config.loading import LoadedConfig, Override, load_config
 from ferspore.config.yaml_text import config_yaml
-from ferspore.run.asked import Asked, Decision, RefusalError, StagesDecision, same_folder
+from ferspore.run.asked import Asked, Decision, RefusalError, StagesDecision
 from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite, serialize
 from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
@@ -205,13 +205,8 @@ class _Training:
         return self.progress.is_over(training.epochs, training.patience)
 
     def take_up(self) -> None:
-        decision, writer = self.decision, self.writer
-        if decision.action != "start":
-            self.progress.resumes.append(self.progress.global_step)
-        snapshot = decision.snapshot
-        if snapshot is not None and not same_folder(snapshot.path.parent, decision.folder):
-            writer.copy_from(snapshot)
-        writer.begin(config_yaml(self.config))
+        decision, writer, snapshot = self.decision, self.writer, self.decision.snapshot
+        writer.begin(decision)
         self.report.began = True
         if decision.action == "start":
             return

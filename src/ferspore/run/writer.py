@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ferspore import files
+from ferspore.config.yaml_text import config_yaml
 from ferspore.labels import EMOTIONS
+from ferspore.run.asked import Decision, same_folder
 from ferspore.run.ckpt import (
     Contents,
     UnreadableError,
@@ -98,9 +100,15 @@ class RunWriter:
         self.say = say
         self._described: dict[str, Any] = {}  # FILE_FIELDS of the newest snapshot
 
-    def begin(self, config_text: str) -> None:
-        """Write the configuration and the metrics so far; mend the best model's sidecar."""
-        files.write_file(self.folder / CONFIG, config_text.encode())
+    def begin(self, decision: Decision) -> None:
+        """Bring the files to where ``decision`` starts or goes on: copy another folder's snapshot,
+        write the configuration and the metrics so far, mend the best model's sidecar."""
+        if decision.action != "start":
+            self.progress.resumes.append(self.progress.global_step)
+        snapshot = decision.snapshot
+        if snapshot is not None and not same_folder(snapshot.path.parent, self.folder):
+            self._copy_from(snapshot)
+        files.write_file(self.folder / CONFIG, config_yaml(decision.config).encode())
         for above in list(self.folder.parents)[:ABOVE]:
             with suppress(OSError):  # one that this user may not read was there before
                 files.flush_folder(above)
@@ -111,7 +119,7 @@ class RunWriter:
         else:
             files.remove(self.folder / METRICS)  # of steps that are being trained anew
 
-    def copy_from(self, snapshot: Snapshot) -> None:
+    def _copy_from(self, snapshot: Snapshot) -> None:
         """Take the snapshot of another folder, and its run's best model, into this one.
 
         The snapshot comes last: with it the copy could be resumed, and must not lack its best.

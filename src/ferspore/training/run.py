@@ -16,7 +16,7 @@ from ferspore.data.batches import EpochSource
 from ferspore.evaluation.evaluator import Evaluator, weights_in
 from ferspore.files import write_file
 from ferspore.network.step import current_weights
-from ferspore.run.asked import Decision, RefusalError, StagesDecision, same_folder
+from ferspore.run.asked import Decision, RefusalError, StagesDecision
 from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
@@ -195,13 +195,8 @@ def take_up_plain(path: Path, setup: Setup, progress: Progress, say: Say) -> Non
 
 def take_up(run: Run) -> None:
     """Bring the folder to the state that the run continues from."""
-    decision, writer = run.decision, run.writer
-    if decision.action != "start":
-        run.progress.resumes.append(run.progress.global_step)
-    snapshot = decision.snapshot
-    if snapshot is not None and not same_folder(snapshot.path.parent, run.folder):
-        writer.copy_from(snapshot)
-    writer.begin(config_yaml(decision.config))
+    decision, writer, snapshot = run.decision, run.writer, run.decision.snapshot
+    writer.begin(decision)
     if decision.action == "start":
         return
     if decision.plain is not None:
