@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import ferspore
-from ferspore.run.folder import Holdings, read_folder
-from ferspore.run.listing import RunState, list_runs
+from ferspore.run.folder import Holdings, ModelFile, read_folder
 from ferspore.run.names import SWEEP
 
 SHIPPED = Path(ferspore.__file__).parent / "shipped"  # links to the model in checkpoints/
@@ -43,10 +42,11 @@ def _of_last_stage(holdings: Holdings) -> Path:
 
 
 def _of_best_run(sweep: Path) -> Path:
-    def accuracy(run: RunState) -> float:
-        return run.best_accuracy or 0.0
+    def accuracy(model: ModelFile) -> float:
+        return (model.sidecar and model.sidecar.best_accuracy) or 0.0
 
-    runs = [run for run in list_runs(sweep) if read_folder(run.folder).best is not None]
-    if not runs:
+    folders = sorted(path for path in sweep.iterdir() if path.is_dir())
+    models = [best for folder in folders if (best := read_folder(folder).best) is not None]
+    if not models:
         raise NoModelError(f"{sweep}: no run of this sweep has a best model yet")
-    return model_of(max(runs, key=accuracy).folder)
+    return max(models, key=accuracy).path
