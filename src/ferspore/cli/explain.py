@@ -70,12 +70,13 @@ def work(arguments: argparse.Namespace) -> None:
 
     if bool(arguments.csv) == bool(arguments.image):
         raise common.ToolError("expected either a --csv or an --image whose faces to explain")
-    evaluator = common.load_network(common.checkpoint(arguments.ckpt), arguments.device_target)
+    ckpt = common.checkpoint(arguments.ckpt)
+    evaluator = common.load_network(ckpt, arguments.device_target)
     explained = of_images if arguments.image else of_split
     try:
         groups = explained(evaluator, arguments)
     except UnsoundError as error:
-        raise common.ToolError(f"{arguments.ckpt}: {error}") from error
+        raise common.ToolError(f"{ckpt}: {error}") from error
     source = "" if arguments.image else f": faces of {arguments.usage}"
     figure = heat_rows(groups, f"Where the model looks (Grad-CAM){source}")
     output = Path(arguments.output)

@@ -73,7 +73,8 @@ def measure(folder: Path, account: "Account", arguments: argparse.Namespace) -> 
     from ferspore.pictures.report import Measured
     from ferspore.run.names import BEST
 
-    evaluator = common.load_network(folder / BEST, arguments.device_target)
+    ckpt = folder / BEST
+    evaluator = common.load_network(ckpt, arguments.device_target)
     usage, tta = account.val_usage, arguments.tta or "flip"
     table = load_csv(
         csv_path(arguments.csv),
@@ -82,7 +83,9 @@ def measure(folder: Path, account: "Account", arguments: argparse.Namespace) -> 
         skip_bad_rows=arguments.skip_bad_rows,
     )
     faces = table.splits[usage]
-    logits = {views: evaluator.logits(faces.images, tta=views) for views in (None, tta)}
+    logits = {
+        views: common.logits_of(evaluator, ckpt, faces.images, views) for views in (None, tta)
+    }
     by_views = {views: judged(usage, faces, found, views) for views, found in logits.items()}
     shown = arguments.tta
     scores: dict[str, Scores | None] = {
