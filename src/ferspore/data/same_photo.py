@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ferspore.data.resize import resize
+from ferspore.data.twins import unit_rows
 
 SAME = 0.88
 SIDE, WINDOW = 24, 18  # pixels of a face and of the part that is laid on it
@@ -32,21 +33,13 @@ def first_of_each_photo(images: np.ndarray, count: int) -> list[int]:
 
 
 def _windows(image: np.ndarray) -> np.ndarray:
-    """Each place of a window in the face: (49,324), see ``_unit``."""
+    """Each place of a window in the face: (49,324), see ``unit_rows``."""
     small = resize(image[None], SIDE)[0]
-    return _unit(sliding_window_view(small, (WINDOW, WINDOW)).reshape(-1, WINDOW**2))
+    return unit_rows(sliding_window_view(small, (WINDOW, WINDOW)).reshape(-1, WINDOW**2))
 
 
 def _middles(image: np.ndarray) -> np.ndarray:
-    """The middle of the face at each scale, and mirrored: (10,324), see ``_unit``."""
+    """The middle of the face at each scale, and mirrored: (10,324), see ``unit_rows``."""
     cut = [(len(image) - side) // 2 for side in MIDDLES]
     parts = [resize(image[None, c : len(image) - c, c : len(image) - c], WINDOW)[0] for c in cut]
-    return _unit(np.array([part[:, ::step].ravel() for part in parts for step in (1, -1)]))
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """float32, each row with mean 0 and length 1; 0 where it is constant."""
-    rows = rows.astype(np.float32)
-    rows -= rows.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit_rows(np.array([part[:, ::step].ravel() for part in parts for step in (1, -1)]))

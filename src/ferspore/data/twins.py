@@ -80,11 +80,16 @@ def _maps(images: np.ndarray) -> np.ndarray:
     """float32 (N,256), each row of length 1, or 0 for a constant image."""
     rows = images[:, 0::3].astype(np.uint16) + images[:, 1::3] + images[:, 2::3]
     sums = rows[:, :, 0::3] + rows[:, :, 1::3] + rows[:, :, 2::3]  # (N,16,16), exact
-    maps = sums.reshape(len(images), sums.shape[1] * sums.shape[2]).astype(np.float32)
-    maps -= maps.mean(axis=1, keepdims=True)
-    maps[constant(images)] = 0  # whatever rounding left
-    lengths = np.linalg.norm(maps, axis=1, keepdims=True)
-    return np.divide(maps, lengths, out=maps, where=lengths > 0)
+    sums[constant(images)] = 0  # their mean may not come out as their value
+    return unit_rows(sums.reshape(len(images), sums.shape[1] * sums.shape[2]))
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Numbers (N,n) -> float32, each row with mean 0 and length 1; 0 where it is all 0."""
+    rows = rows.astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=rows, where=lengths > 0)
 
 
 def _mirrored(maps: np.ndarray) -> np.ndarray:
