@@ -1,5 +1,6 @@
 """What the benchmarks of a training run share: a run of random faces, spreads, the record."""
 
+import argparse
 import json
 import os
 import statistics
@@ -92,6 +93,17 @@ def train_stretches(
         progress, epochs=training.epochs, batch_size=training.batch_size, say=lambda line: None
     )
     train_epochs(setup, progress, [recorder, snapshots, bar, timer])
+
+
+def parse_stretches(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments of a benchmark that measures stretches of steps, its own in ``parser``."""
+    parser.add_argument("--steps", type=int, default=20, help="steps of a stretch")
+    parser.add_argument("--n", type=int, default=5, help="stretches that count, at least 5")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    arguments = parser.parse_args()
+    if arguments.n < 5 or arguments.steps < 1:
+        parser.error("expected --n of at least 5 and --steps of at least 1")
+    return arguments
 
 
 def random_faces(count: int) -> FaceTable:

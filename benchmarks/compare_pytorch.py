@@ -25,6 +25,7 @@ from common import (
     SETTLE_SECONDS,
     begin,
     configured,
+    parse_stretches,
     prepare,
     random_faces,
     spread,
@@ -192,12 +193,7 @@ def check_same_work(losses: dict[str, float]) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", help="chooses the net, the batch size and the recipe")
-    parser.add_argument("--steps", type=int, default=20, help="steps of a stretch")
-    parser.add_argument("--n", type=int, default=5, help="stretches that count, at least 5")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
-    if arguments.n < 5 or arguments.steps < 1:
-        parser.error("expected --n of at least 5 and --steps of at least 1")
+    arguments = parse_stretches(parser)
     if find_spec("torch") is None:
         parser.error("PyTorch is not installed in this Python; see benchmarks/requirements.txt")
     return arguments

@@ -21,6 +21,7 @@ from common import (
     SETTLE_SECONDS,
     begin,
     configured,
+    parse_stretches,
     prepare,
     spread,
     train_stretches,
@@ -72,13 +73,7 @@ def bare_steps(setup, steps: int) -> Callable[[], float]:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--augment", choices=AUGMENTATIONS, default="shift")
-    parser.add_argument("--steps", type=int, default=20, help="steps of a stretch")
-    parser.add_argument("--n", type=int, default=5, help="pairs that count, at least 5")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
-    if arguments.n < 5 or arguments.steps < 1:
-        parser.error("expected --n of at least 5 and --steps of at least 1")
-    return arguments
+    return parse_stretches(parser)
 
 
 def main() -> int:
