@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--csv", "--data_csv", required=True, help=common.CSV_HELP)
     parser.add_argument("--json", metavar="OUT", help="also write the findings as JSON")
     parser.add_argument("--output", default="outputs/audit", help="folder to write to")
-    parser.add_argument("--skip_bad_rows", action="store_true", help=common.SKIP_HELP)
+    common.add_skip_argument(parser)
     return parser
 
 

@@ -3,14 +3,11 @@
 import argparse
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from ferspore import runtime
 from ferspore.cli import common
 from ferspore.cli.output import guard_output
-
-CHECKPOINTS = Path("checkpoints")
 
 # flag -> (configuration key, type)
 FLAGS = {
@@ -29,8 +26,6 @@ FLAGS = {
     "--init_from": ("init_from", str),
 }
 ALIASES = {"--data_csv": ["--csv"]}
-
-Say = Callable[[str], None]
 
 
 def parser() -> argparse.ArgumentParser:

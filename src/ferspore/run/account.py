@@ -10,10 +10,10 @@ from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import differences, without_folders
 from ferspore.config.yaml_text import config_yaml
 from ferspore.run.ckpt import UnsoundError, parameter_count
-from ferspore.run.folder import Holdings, read_folder
+from ferspore.run.folder import read_folder
 from ferspore.run.history import MONITORED, History, config_of, history_of
 from ferspore.run.names import BEST, CONFIG, METRICS
-from ferspore.run.sidecar import read_sound
+from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 from ferspore.tables import counted, duration_text
 
 Rows = list[tuple[str, str]]  # a name, and what it is
@@ -61,7 +61,7 @@ def account_of(folder: Path) -> Account:
         history=history,
         lead=_lead(then, history),
         val_usage=then.data.val_usage,
-        training=_training(folder, now, history, holdings),
+        training=_training(folder, now, history, snapshot, known),
         command=known.command if known else "",
         configuration=config_yaml(then),
         changed=[
@@ -96,20 +96,23 @@ def _lead(config: Config, history: History) -> str:
     )
 
 
-def _training(folder: Path, config: Config, history: History, holdings: Holdings) -> Rows:
+def _training(
+    folder: Path,
+    config: Config,
+    history: History,
+    snapshot: SnapshotSidecar | None,
+    known: ModelSidecar | SnapshotSidecar | None,
+) -> Rows:
     epochs = f"{history.records[-1]['epoch']} of {config.training.epochs}"
-    known = "" if (folder / METRICS).exists() else " (known from the best model)"
+    source = "" if (folder / METRICS).exists() else " (known from the best model)"
     seconds = sum(
         (record.get(key) or 0.0)
         for record in history.records
         for key in ("seconds", "eval_seconds")
     )
-    snapshot = holdings.newest.sidecar if holdings.newest else None
-    best = holdings.best.sidecar if holdings.best else None
-    source = best or snapshot
-    versions = source.versions if source else {}
+    versions = known.versions if known else {}
     rows = [
-        ("Epochs", epochs + known),
+        ("Epochs", epochs + source),
         ("Time", f"{duration_text(seconds)} (h:mm:ss)" if seconds else ""),
         ("Resumed", ", ".join(f"in epoch {epoch}" for epoch in history.resumed)),
         ("Device", config.device or "not given: the best one available"),
