@@ -17,6 +17,7 @@ from ferspore.evaluation.evaluator import (
     refuse_too_large,
     weights_in,
 )
+from ferspore.evaluation.probes import probes
 from ferspore.files import WRITING
 from ferspore.labels import SPLITS
 from ferspore.network.resnet import Architecture
@@ -29,7 +30,6 @@ from ferspore.verification.behaviour_checks import (
     check_predictions,
     check_record,
     check_variety,
-    probes,
 )
 from ferspore.verification.file_checks import check_file, check_format, check_sidecar
 from ferspore.verification.findings import Finding, Report
