@@ -47,6 +47,8 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.int8 != bool(arguments.csv):
         raise common.ToolError("--int8 and --csv: expected both or neither")
     ckpt = common.checkpoint(arguments.ckpt)
+    if not ckpt.is_file():
+        raise common.ToolError(f"{ckpt}: no such file")
     runtime.select_device("CPU")  # the file is the same, whatever computes it later
     try:
         export(ckpt, arguments)

@@ -38,25 +38,41 @@ class Quantised:
     count: int  # faces
 
 
-def export_int8(
-    checkpoint: Path, output: Path, table: FaceTable, *, largest_loss: float = LARGEST_LOSS
-) -> Quantised:
+def export_int8(checkpoint: Path, output: Path, table: FaceTable) -> Quantised:
     """Export a checkpoint's net in 8 bits to the file ``output``; ``table`` has Training and
     PublicTest.
 
+    Raises: see ``export_onnx`` and ``quantise``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return quantise(export_onnx(checkpoint, Path(folder, "float.onnx")), output, table)
+
+
+def quantise(
+    exported: Exported, output: Path, table: FaceTable, *, largest_loss: float = LARGEST_LOSS
+) -> Quantised:
+    """Put the net of an exported ONNX file in 8 bits into the file ``output``.
+
     Raises:
-        MissingPackageError, UnsoundError, OSError: see ``export_onnx``.
-        ParityError: it loses more than ``largest_loss`` of accuracy, and more than one face; or
-            see ``export_onnx``. Nothing is published.
+        UnsoundError: its logits are not finite, or ONNX Runtime cannot run it.
+        ParityError: it loses more than ``largest_loss`` of accuracy, and more than one face;
+            nothing is published.
+        OSError: the file cannot be written.
     """
     faces = table.splits[USAGE]
+    float_accuracy = _accuracy(exported.path, faces)
+    content = quantised(exported.path, table.splits["Training"].images)
+    metadata = {
+        **exported.metadata,
+        "quantisation": "int8: weights of 7 bits, a scale for each channel; values of 8 bits; "
+        f"calibrated on up to {CALIBRATION} faces of Training",
+        "usage": USAGE,
+        "csv_sha256": table.sha256,
+        "accuracy_float32": str(float_accuracy),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        exported = export_onnx(checkpoint, Path(folder, "float.onnx"))
-        float_accuracy = _accuracy(exported.path, faces)
-        content = quantised(exported.path, table.splits["Training"].images)
         path = Path(folder, "int8.onnx")
-        described = _metadata(exported, table.sha256)
-        path.write_bytes(seal(parse(content), described))
+        path.write_bytes(seal(parse(content), metadata))
         accuracy = _accuracy(path, faces)
     lost = float_accuracy - accuracy
     if lost > largest_loss and lost * len(faces) > 1.5:
@@ -64,11 +80,11 @@ def export_int8(
             f"{output}: not written, in 8 bits the accuracy on {USAGE} is {accuracy:.4f} instead "
             f"of {float_accuracy:.4f}, expected a loss of at most {largest_loss}"
         )
-    described |= {"accuracy": str(accuracy), "accuracy_float32": str(float_accuracy)}
-    sealed = seal(parse(content), described)
+    metadata["accuracy"] = str(accuracy)
+    sealed = seal(parse(content), metadata)
     output.parent.mkdir(parents=True, exist_ok=True)
     files.write_file(output, sealed)
-    published = replace(exported, path=output, bytes=len(sealed), metadata=described)
+    published = replace(exported, path=output, bytes=len(sealed), metadata=metadata)
     return Quantised(published, accuracy, float_accuracy, len(faces))
 
 
@@ -113,16 +129,6 @@ class _Calibration:
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
         return None if batch is None else {INPUT: batch}
-
-
-def _metadata(exported: Exported, csv_sha256: str) -> dict[str, str]:
-    return {
-        **exported.metadata,
-        "quantisation": "int8: weights of 7 bits, a scale for each channel; values of 8 bits; "
-        f"calibrated on {CALIBRATION} faces of Training",
-        "usage": USAGE,
-        "csv_sha256": csv_sha256,
-    }
 
 
 def _accuracy(path: Path, faces: Faces) -> float:
