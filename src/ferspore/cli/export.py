@@ -1,7 +1,6 @@
 """Write a model for other programs, as ONNX or MINDIR.
 
-ferspore export [--ckpt best_model.ckpt] [--format onnx|mindir] [--output DIR]
-ferspore export --int8 --csv fer2013.csv [--ckpt best_model.ckpt] [--output DIR]
+ferspore export --ckpt best_model.ckpt
 
 The file is loaded again, and only published if its logits on fixed faces are those of the
 checkpoint to within 1e-5. With --int8 the net computes in 8 bits, calibrated on Training; then the
