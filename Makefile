@@ -51,6 +51,7 @@ lint: $(READY)
 bench: $(READY)
 	@$(RUN) benchmarks/training.py
 	@$(RUN) benchmarks/checkpoint.py
+	@$(RUN) benchmarks/inference.py $(if $(CSV),--csv "$(CSV)")
 ifneq ($(CSV),)
 	@$(RUN) benchmarks/load_csv.py "$(CSV)"
 endif
