@@ -111,7 +111,10 @@ def test_nothing_is_published_above_the_limit(apart, alone, expected, small, tmp
     [
         (["--int8"], "--int8 and --csv: expected both or neither"),
         (["--csv", "practice"], "--int8 and --csv: expected both or neither"),
-        (["--int8", "--csv", "practice", "--format", "mindir"], "8 bits exist as onnx only"),
+        (
+            ["--int8", "--csv", "practice", "--format", "mindir"],
+            "8-bit nets are written as onnx only",
+        ),
         (["--ckpt", "no_such.ckpt"], "no_such.ckpt: no such file"),
     ],
 )

@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--int8", action="store_true", help="compute in 8 bits; needs a --csv")
     parser.add_argument("--csv", "--data_csv", help=common.CSV_HELP)
     common.add_skip_argument(parser)
-    parser.add_argument("--output", default="outputs/export", metavar="DIR", help="folder")
+    parser.add_argument(
+        "--output", default="outputs/export", metavar="DIR", help="folder to write to"
+    )
     return parser
 
 
@@ -42,7 +44,9 @@ def work(arguments: argparse.Namespace) -> int:
     from ferspore.run.ckpt import UnsoundError
 
     if arguments.int8 and arguments.format != "onnx":
-        raise common.ToolError(f"--int8 --format {arguments.format}: 8 bits exist as onnx only")
+        raise common.ToolError(
+            f"--int8 --format {arguments.format}: 8-bit nets are written as onnx only"
+        )
     if arguments.int8 != bool(arguments.csv):
         raise common.ToolError("--int8 and --csv: expected both or neither")
     ckpt = common.checkpoint(arguments.ckpt)
