@@ -16,6 +16,7 @@ SETTINGS = {
     "affine": Augmentation(flip=True, shift=4, rotation=15, scale=0.12, label_smoothing=0.1),
     "erasing": Augmentation(flip=True, shift=4, erasing=0.5),
     "all": Augmentation(True, 4, 15, 0.12, 0.25, 0.4, 0.1),
+    "wide": Augmentation(flip=True, shift=24),
     "far": Augmentation(flip=True, shift=24, rotation=180, scale=0.5),
 }
 
@@ -32,12 +33,14 @@ DIGESTS = {
     ("off", 24): "7b21bdcfaf185eb79acff3a57488b5da",
     ("shift", 48): "f492e43920ab3f6f9b3447671cb4892b",
     ("shift", 24): "678e6c347bfa4ad8db9c02b7d9b1f772",
+    ("shift", 21): "5879006a2343fe978040c604edb4b096",
     ("affine", 48): "dc44986a2fd2e6be2b90f701b6d206ca",
     ("affine", 24): "41ca3f6da179e04d0f47873e53430a41",
     ("erasing", 48): "7c74e9d865f9e4e5885363a65d7a51ba",
     ("erasing", 24): "876864f08ba3aafe85bb92a57a1c7162",
     ("all", 48): "2b94c53eea5d581005241d1716592a37",
     ("all", 24): "e0320a61c65988ed6ba915ad427fdb2e",
+    ("wide", 16): "cff1c398342e9355cbae753a70cb0e03",
     ("far", 48): "5720f8b0796981b32b6fa99488b8a526",
     ("far", 24): "445848443b480902c282f3b9666082a2",
 }
