@@ -1,12 +1,13 @@
 """The stream of batches has the bits that it had when runs of today were started."""
 
 import hashlib
+import threading
 
 import numpy as np
 import pytest
 
 from ferspore.data.augment import Augmentation
-from ferspore.data.batches import Batches
+from ferspore.data.batches import Batches, EpochSource
 from ferspore.data.faces import Faces
 
 COUNT, BATCH = 150, 36
@@ -21,10 +22,18 @@ SETTINGS = {
 }
 
 
-def make(augmentation, size=48):
+def make(augmentation, size=48, rank=0, ranks=1):
     images = np.random.default_rng(99).integers(0, 256, (COUNT, size, size), dtype=np.uint8)
     faces = Faces(images, (np.arange(COUNT) % 7).astype(np.uint8))
-    return Batches(faces, seed=7, batch_size=BATCH, augmentation=lambda _: augmentation)
+    return Batches(
+        faces,
+        seed=7,
+        batch_size=BATCH,
+        augmentation=lambda _: augmentation,
+        mixes=augmentation.mixup_alpha > 0,
+        rank=rank,
+        ranks=ranks,
+    )
 
 
 # SHA-256 over four batches of the code that was there before the stream was made faster.
@@ -58,17 +67,83 @@ def test_the_stream_is_that_of_older_runs(name, size):
     assert digest.hexdigest()[:32] == DIGESTS[name, size]
 
 
-def test_the_devices_share_a_batch():
-    batches = make(SETTINGS["off"])
-    order = batches.order(1)
-    whole = batches.batch(order, 1, 2)
-    shares = [batches.batch(order, 1, 2, rank=rank, world_size=3) for rank in range(3)]
-    for part, column in zip(whole, zip(*shares, strict=True), strict=True):
-        np.testing.assert_array_equal(np.concatenate(column), part)
+@pytest.mark.parametrize("name", ["shift", "all"])
+def test_faces_are_whole_grey_values_unless_they_are_mixed(name):
+    batches = make(SETTINGS[name])
+    faces, _ = batches.batch(batches.order(1), 1, 1)
+    assert faces.dtype == (np.uint8 if name == "shift" else np.float32)
 
 
-def test_each_device_draws_for_itself():
-    batches = make(SETTINGS["shift"])
+def test_the_ranks_share_a_batch():
+    order = make(SETTINGS["off"]).order(1)
+    whole = make(SETTINGS["off"]).batch(order, 1, 2)
+    shares = [make(SETTINGS["off"], rank=rank, ranks=3).batch(order, 1, 2) for rank in range(3)]
+    for part, pieces in zip(whole, zip(*shares, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(pieces), part)
+
+
+def test_each_rank_draws_for_itself():
     order = np.arange(COUNT) % (BATCH // 3)  # the same faces everywhere
-    shares = [batches.batch(order, 1, 2, rank=rank, world_size=3)[0] for rank in range(3)]
-    assert len({share.tobytes() for share in shares}) == 3
+    made = [make(SETTINGS["shift"], rank=rank, ranks=3) for rank in range(3)]
+    assert len({batches.batch(order, 1, 2)[0].tobytes() for batches in made}) == 3
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("name", ["shift", "all"])
+def test_any_number_of_workers_gives_the_same_stream(name, workers):
+    """From within an epoch on, as after a resume, and over the end of epochs."""
+    alone, several = (EpochSource(make(SETTINGS[name]), number) for number in (1, workers))
+    for source in (alone, several):
+        source.start(epoch=2, step=2)
+    for _ in range(3):
+        for one, other in zip(alone, several, strict=True):
+            for part, same in zip(one, other, strict=True):
+                np.testing.assert_array_equal(part, same)
+
+
+def test_workers_that_finish_out_of_order_deliver_in_order():
+    batches, second = make(SETTINGS["off"]), threading.Event()
+    make_batch = batches.batch
+
+    def batch(order, epoch, step):
+        if step == 1:
+            assert second.wait(60)  # the first batch is made after the second
+        made = make_batch(order, epoch, step)
+        if step == 2:
+            second.set()
+        return made
+
+    batches.batch = batch
+    expected = [make_batch(batches.order(1), 1, step) for step in range(1, 5)]
+    for got, wanted in zip(EpochSource(batches, 2), expected, strict=True):
+        np.testing.assert_array_equal(got[0], wanted[0])
+
+
+def test_few_batches_are_made_ahead():
+    batches, begun = make(SETTINGS["off"]), []
+    make_batch = batches.batch
+    batches.steps_per_epoch = 20
+    batches.batch = lambda order, epoch, step: begun.append(step) or make_batch(order, epoch, 1)
+    stream = iter(EpochSource(batches, 2))
+    for taken in (1, 2, 3):
+        next(stream)
+        assert max(begun) <= taken + 3
+    stream.close()
+
+
+def test_workers_end_with_the_pass():
+    before = threading.active_count()
+    stream = iter(EpochSource(make(SETTINGS["shift"]), 3))
+    next(stream)
+    assert threading.active_count() > before
+    stream.close()  # as at a stop within an epoch
+    assert threading.active_count() == before
+
+
+def test_an_error_of_a_worker_reaches_the_pipeline():
+    batches = make(SETTINGS["off"])
+    batches.augmentation = {1: SETTINGS["off"]}.__getitem__
+    source = EpochSource(batches, 2)
+    source.start(epoch=2, step=1)
+    with pytest.raises(KeyError):
+        next(iter(source))

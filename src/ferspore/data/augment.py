@@ -71,7 +71,8 @@ def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmenta
                 1 + augmentation.scale * factor,
             ),
         )
-    _erase(result, augmentation.erasing, erased, noise)
+    if augmentation.erasing > 0:
+        _erase(result, augmentation.erasing, erased, noise)
     return result
 
 
@@ -107,7 +108,21 @@ def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     x to the right and y down, in pixels from the centre of the top-left one. Positions are rounded
     to 1/256 pixel, so that a value is within one grey level of exact interpolation.
     """
-    count, height, width = images.shape
+    across, along, pads = _positions(matrices, *images.shape[1:])
+    result = np.empty_like(images)
+    for chunk, pad in enumerate(pads):
+        part = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
+        x = along[part, 0, :, None] + across[part, 0, None]  # (B, H, W)
+        y = along[part, 1, :, None] + across[part, 1, None]
+        result[part] = _bilinear(reflected(images[part], pad), x, y)
+    return result
+
+
+def _positions(matrices, height, width):
+    """Where pixel (i, j) of a face comes from, in fixed point, 16 bits after the point: across[j] +
+    along[i], int32 (B, 2, W) and (B, 2, H), in faces padded by as many pixels as their chunk needs
+    and laid one below the other; and these numbers of pixels."""
+    count = len(matrices)
     xs, ys = np.arange(width), np.arange(height)
     across = matrices[:, :, 0, None] * xs  # (B, 2, W)
     along = matrices[:, :, 1, None] * ys + matrices[:, :, 2, None]  # (B, 2, H)
@@ -116,21 +131,14 @@ def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     overshoot = np.maximum(-corners, corners - [[[width - 1]], [[height - 1]]])
     starts = range(0, count, _CHUNK)
     pads = [int(np.ceil(overshoot[i : i + _CHUNK].max(initial=0))) + 1 for i in starts]
-    pad = np.repeat(pads, _CHUNK)[:count, None]  # (B, 1)
+    pad = np.repeat(pads, _CHUNK)[:count, None].astype(np.int32)  # (B, 1)
 
-    # Fixed point, 16 bits after the point; the half of 1/256 makes the cut to 8 bits a rounding.
+    # The half of 1/256 makes the cut to 8 bits a rounding.
     across = np.rint(across * 65536).astype(np.int32)
     along = np.rint((along + pad[:, None]) * 65536).astype(np.int32) + 128
-    # The faces of a chunk lie one below the other.
-    along[:, 1] += (np.arange(count)[:, None] % _CHUNK * (height + 2 * pad)).astype(np.int32) << 16
-
-    result = np.empty_like(images)
-    for start, reach in zip(starts, pads, strict=True):
-        part = slice(start, start + _CHUNK)
-        x = along[part, 0, :, None] + across[part, 0, None]  # (B, H, W)
-        y = along[part, 1, :, None] + across[part, 1, None]
-        result[part] = _bilinear(reflected(images[part], reach), x, y)
-    return result
+    above = np.arange(count, dtype=np.int32)[:, None] % _CHUNK * (height + 2 * pad)
+    along[:, 1] += above << 16
+    return across, along, pads
 
 
 def _bilinear(images, x, y) -> np.ndarray:
@@ -186,7 +194,7 @@ def _mirror_and_move(images, mirrored, right, down, reach) -> np.ndarray:
     # Each row of the result is a window of one of these rows, copied as a single item.
     row = rows[np.arange(height) + (reach - down)[:, None]]  # (B, H)
     row += np.arange(0, count * height, height)[:, None]
-    windows = np.ndarray(max(wide.size - width + 1, 0), f"V{width}", wide, strides=1)
+    windows: np.ndarray = np.ndarray(max(wide.size - width + 1, 0), f"V{width}", wide, strides=1)
     moved = windows[row * wide.shape[2] + (reach - right)[:, None]]
     return moved.view(np.uint8).reshape(images.shape)
 
@@ -198,7 +206,7 @@ def _mirrored(images: np.ndarray) -> np.ndarray:
 
 
 def reflected(images: np.ndarray, pad: int) -> np.ndarray:
-    """Pad rows and columns by `pad` pixels; two gathers are faster than np.pad of a batch."""
+    """Pad rows and columns by `pad` pixels; two gathers are faster than np.pad."""
     rows, columns = (_reflection(n, pad) for n in images.shape[1:])
     return images.take(columns, axis=2).take(rows, axis=1)
 
@@ -217,7 +225,7 @@ def _quads(images: np.ndarray) -> np.ndarray:
     """
     width = images.shape[2]
     pairs = images.ravel().astype(np.uint16)
-    pairs[:-1] |= pairs[1:] * 256
+    pairs[:-1] |= pairs[1:] * np.uint16(256)
     quads = pairs[width:].astype(np.uint32)
     quads <<= 16
     quads |= pairs[:-width]
