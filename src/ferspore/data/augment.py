@@ -90,7 +90,13 @@ def mixup(
         return images, targets
     lam = np.float32(rng.beta(alpha, alpha))
     partners = rng.permutation(len(images))
-    return tuple(lam * x + (1 - lam) * x[partners] for x in (images, targets))
+    mixed = []
+    for own in (images, targets):
+        other = own[partners]
+        other *= 1 - lam
+        other += lam * own
+        mixed.append(other)
+    return tuple(mixed)
 
 
 def smooth(targets: np.ndarray, share: float) -> np.ndarray:

@@ -68,7 +68,9 @@ class Batches:
         indices = order[first : first + self.share]
         # A last 0 changes no seed (SeedSequence), so rank 0 draws what a rank alone does.
         rng = np.random.default_rng([self.seed, epoch, step, self.rank])
-        images = augment(self.faces.images[indices], rng, augmentation)[:, None]
+        images = augment(self.faces.images[indices], rng, augmentation)
+        # Not [:, None]: it leaves a stride of 0, and MindSpore then copies value by value.
+        images = np.expand_dims(images, 1)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
         if self.mixes:
             alpha = augmentation.mixup_alpha
