@@ -89,7 +89,7 @@ def test_each_rank_draws_for_itself():
     assert len({batches.batch(order, 1, 2)[0].tobytes() for batches in made}) == 3
 
 
-@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("workers", [2, 5])
 @pytest.mark.parametrize("name", ["shift", "all"])
 def test_any_number_of_workers_gives_the_same_stream(name, workers):
     """From within an epoch on, as after a resume, and over the end of epochs."""
