@@ -55,11 +55,8 @@ def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if not arguments.output:
         return {}
     video = Path(arguments.output)
-    ends = {"csv": "_emotions.csv", "picture": "_emotions.png"}
-    return {
-        "video": video,
-        **{what: video.with_name(video.stem + end) for what, end in ends.items()},
-    }
+    beside = {what: video.with_name(f"{video.stem}_emotions.{what}") for what in ("csv", "png")}
+    return {"video": video, **beside}
 
 
 def check_output(arguments: argparse.Namespace, clip: "Clip") -> None:
