@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ferspore.use.video import Clip
 
 TOLD, DRAWN = 10, 4  # faces in the table, and in the picture: those seen longest
+SHORT = 0.9  # of the frames that a file declares (some declare an estimate): fewer are told
 PARTS = 400  # of the time, in the picture
 LIVE_SECONDS = 1.0  # between two lines about a camera's face
 
@@ -88,7 +89,10 @@ def watch(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> int:
         summary = follow(frames, clip, written, 2 if arguments.second_guess else 1, stop)
     if written and summary.faces:
         draw_timeline(clip.name, written, summary)
-    tell(clip, summary, [path for path in written.values() if path.exists()])
+    tell(clip, summary, told_short=stop.received is None)
+    for what, path in written.items():
+        if what != "png" or summary.faces:
+            print(f"-> {path}")
     if stop.received is None:
         return 0
     print(f"{runtime.stop_text(stop.received)} at {summary.seconds:.1f} s")
@@ -189,21 +193,20 @@ class Live:
                 print(f"{frame.time:8.1f} s   face {seen.face}   {label}", flush=True)
 
 
-def tell(clip: "Clip", summary: "Summary", written: list[Path]) -> None:
-    """A line for each of the faces seen longest; what was read; what was written."""
+def tell(clip: "Clip", summary: "Summary", *, told_short: bool) -> None:
+    """A line for each of the faces seen longest, and what was read, and whether that is
+    less than the file declares."""
     head = ["face", "from s", "to s", "frames", "emotion", *EMOTIONS]
     rows = []
     for number in summary.longest(TOLD):
         face = summary.faces[number]
-        mean = face.mean
         seen = [f"{face.first:.1f}", f"{face.last:.1f}", str(face.frames)]
-        values = [f"{value:.2f}" for value in mean]
-        rows.append([str(number), *seen, EMOTIONS[int(mean.argmax())], *values])
+        values = [f"{value:.2f}" for value in face.mean]
+        rows.append([str(number), *seen, EMOTIONS[int(face.mean.argmax())], *values])
     print(aligned([head, *rows], left=0) if rows else "no face found (--no_detect: whole frames)")
     if more := len(summary.faces) - len(rows):
         print(f"and {more} more, seen for less time")
     declared = clip.declared or 0
-    short = f" of {declared} that the file declares" if summary.frames < 0.9 * declared else ""
-    print(f"{clip.name}: {summary.frames} frames{short}, {summary.seconds:.1f} s")
-    for path in written:
-        print(f"-> {path}")
+    early = told_short and summary.frames < SHORT * declared
+    of_all = f" of {declared} that the file declares" if early else ""
+    print(f"{clip.name}: {summary.frames} frames{of_all}, {summary.seconds:.1f} s")
