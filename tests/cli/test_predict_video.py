@@ -1,7 +1,6 @@
 """`predict` on a video and before a camera: files, lines, refusals, and an end at any time."""
 
 import csv
-import json
 import signal
 
 import numpy as np
@@ -172,12 +171,3 @@ def test_a_written_video_names_face_and_emotion(film):
     plain = np.asarray(frame.picture.resize((480, 360))).astype(int)
     assert (abs(np.asarray(predict_video.marked(frame, 1)) - plain) > 60).any()
     assert predict_video.marked(frame, 2).size == (480, 360)
-
-
-def test_the_json_of_images_is_unchanged(tmp_path, ckpt, film):
-    photograph("astronaut").save(tmp_path / "photo.png")
-    out = tmp_path / "out.json"
-    call(ckpt, tmp_path / "photo.png", "--json", out, "--detector", "blazeface")
-    (image,) = json.loads(out.read_text())["images"]
-    (face,) = image["faces"]
-    assert face["angle"] == 0 and abs(face["left"] - 164) < 9 and abs(face["side"] - 119) < 9

@@ -56,6 +56,7 @@ def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if not arguments.output:
         return {}
     video = Path(arguments.output)
+    video = video.resolve() if video.is_symlink() else video  # a link is written to, not replaced
     beside = {what: video.with_name(f"{video.stem}_emotions.{what}") for what in ("csv", "png")}
     return {"video": video, **beside}
 

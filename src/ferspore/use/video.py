@@ -4,6 +4,7 @@ OpenCV's FFmpeg decodes. It would follow a playlist that calls itself a video to
 address, so a file must begin as one of three containers that name no others.
 """
 
+import itertools
 import math
 import re
 import time
@@ -94,14 +95,16 @@ class Clip:
         size. Ends where the file ends, or where it is damaged."""
         first: float | None = None
         last, size = 0.0, None
-        while True:
+        for number in itertools.count():
             try:
                 got, frame = self.capture.read()
             except self.cv2.error:
                 return
             if not got or frame is None or frame.ndim != 3:
                 return
-            now = time.monotonic() if self.live else self._property("POS_MSEC") / 1000
+            # Some files give their frames no times.
+            told = self._property("POS_MSEC") / 1000 or number / self.rate
+            now = time.monotonic() if self.live else told
             first = now if first is None else first
             last = max(last, now - first)
             picture = Image.fromarray(self.cv2.cvtColor(frame, self.cv2.COLOR_BGR2RGB))
