@@ -24,14 +24,14 @@ def pixels(square: Square) -> set[tuple[int, int]]:
 
 
 @given(SQUARES, SQUARES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_overlap_is_that_of_the_pixels(one, other):
     a, b = pixels(one), pixels(other)
     assert iou(one, other) == pytest.approx(len(a & b) / len(a | b))
 
 
 @given(FRAMES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_numbers_are_unique_and_new_ones_count_on(frames):
     tracker, known = Tracker(), 0
     for time, faces in enumerate(frames):
@@ -43,7 +43,7 @@ def test_numbers_are_unique_and_new_ones_count_on(frames):
 
 
 @given(st.lists(SQUARES, max_size=4), st.lists(SQUARES, max_size=4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_largest_overlaps_are_matched_first(before, after):
     """No pair that was not matched overlaps more than the pairs that its two faces are in."""
     tracker = Tracker()

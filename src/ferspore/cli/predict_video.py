@@ -102,7 +102,7 @@ def watch(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> int:
 
 def judged(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> Iterator["Frame"]:
     from ferspore.evaluation.scores import softmax
-    from ferspore.use.moving import AT_ONCE, judged_frames
+    from ferspore.use.moving import AT_ONCE, PIXELS_AT_ONCE, judged_frames
 
     detector = common.face_detector(arguments, moving=True)
     evaluator = common.load_network(ckpt, arguments.device_target)
@@ -111,7 +111,8 @@ def judged(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> Iterator[
     def judge(faces: "np.ndarray") -> "np.ndarray":
         return softmax(common.logits_of(evaluator, ckpt, faces, arguments.tta))
 
-    return judged_frames(clip, detector, judge, 1 if clip.live else AT_ONCE)
+    fitting = 1 if clip.live else PIXELS_AT_ONCE // max(clip.pixels, 1)
+    return judged_frames(clip, detector, judge, max(1, min(AT_ONCE, fitting)))
 
 
 def follow(

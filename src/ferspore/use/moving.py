@@ -13,7 +13,8 @@ from ferspore.use.faces import Square, centre_square, cut_face
 from ferspore.use.smoothing import Smoothing
 from ferspore.use.tracking import Tracker
 
-AT_ONCE = 8  # frames of a file that are judged together
+AT_ONCE = 8  # frames of a file that are judged together, or fewer if they are large:
+PIXELS_AT_ONCE = 2**25
 MOST_FACES = 1000  # that a summary keeps: those seen longest
 
 

@@ -41,7 +41,8 @@ def is_video(path: Path) -> bool:
 class Clip:
     """The frames of a video file, or of a camera by its number; a context manager.
 
-    ``rate``: frames a second, as it is declared; ``declared``: the number of frames, or None.
+    ``rate``: frames a second, ``declared``: the number of frames, or None, ``pixels``: of a frame,
+    all as the file declares them.
 
     Raises:
         VideoError: it cannot be opened, or its frames are too large.
@@ -57,11 +58,11 @@ class Clip:
         self.rate = min(max(rate, RATES[0]), RATES[1]) if rate > 0 else USUAL_RATE
         frames = 0 if self.live else self._property("FRAME_COUNT")
         self.declared = int(frames) if 0 < frames < 2**31 else None
-        pixels = self._property("FRAME_WIDTH") * self._property("FRAME_HEIGHT")
-        if pixels > MAX_PIXELS:
+        self.pixels = int(self._property("FRAME_WIDTH") * self._property("FRAME_HEIGHT"))
+        if self.pixels > MAX_PIXELS:
             self.close()
             raise VideoError(
-                f"{self.name}: too large: {pixels:,.0f} pixels a frame, expected at most "
+                f"{self.name}: too large: {self.pixels:,} pixels a frame, expected at most "
                 f"{MAX_PIXELS:,}"
             )
 
