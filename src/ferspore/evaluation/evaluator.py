@@ -21,7 +21,7 @@ from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 
 SMALL = 2**25  # weights of a net that may be built whatever the file holds: 128 MiB
-BATCH_SIZE = 256  # faces a forward pass
+BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 
 
 class Evaluator:
@@ -51,8 +51,8 @@ class Evaluator:
         """Logits float32 (N,7) of faces uint8 (N,48,48), the mean over their views (``tta``: a
         key of VIEWS, None for the faces alone)."""
         parts = [np.empty((0, len(EMOTIONS)), np.float32)]
-        for start in range(0, len(images), self.batch_size):
-            seen = list(views(images[start : start + self.batch_size], tta))
+        for start in range(0, len(images), BATCH_SIZE):
+            seen = list(views(images[start : start + BATCH_SIZE], tta))
             logits = self._forward(np.concatenate(seen))
             parts.append(logits.reshape(len(seen), -1, len(EMOTIONS)).mean(axis=0))
         return np.concatenate(parts)
