@@ -5,21 +5,20 @@ keeps the gradients in between (Micikevicius et al. 2018, arXiv:1710.03740). bfl
 of float32 and needs none.
 """
 
-import math
-
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.amp import auto_mixed_precision
 
 DTYPES = {"float16": mstype.float16, "bfloat16": mstype.bfloat16}
 FIRST, LEAST, FACTOR = 65536.0, 1.0, 2.0  # powers of two: scaling rounds nothing
+SCALE_PREFIX = "loss_scale."  # of the names of its parameters
 WINDOW = 2000  # steps without an overflow before the scale is raised
-# What a step returns in place of its loss when it was skipped: no cross-entropy is below 0.
-SKIPPED = -math.inf
+SKIPPED = -1.0  # in place of the loss of a step that was skipped: no cross-entropy is below 0
 
 
 def in_precision(network: nn.Cell, level: str, dtype: str) -> nn.Cell:
-    """``network`` at an amp level of MindSpore, O0 (float32: as it is) to O3, with a key of DTYPES.
+    """``network`` at an amp level of MindSpore: O0 (float32: as it is), O2 (batch-norm stays
+    float32) or O3, with a key of DTYPES.
 
     Its parameters stay float32 and keep their names; its logits are float32.
     """
@@ -35,8 +34,8 @@ class LossScale(nn.Cell):
 
     def __init__(self):
         super().__init__(auto_prefix=False)
-        self.scale = _state(FIRST, mstype.float32, "loss_scale.scale")
-        self.finite_steps = _state(0, mstype.int32, "loss_scale.finite_steps")
+        self.scale = _state(FIRST, mstype.float32, "scale")
+        self.finite_steps = _state(0, mstype.int32, "finite_steps")
 
     def construct(self, finite):
         steps = ops.select(finite, self.finite_steps + 1, ops.zeros_like(self.finite_steps))
@@ -49,4 +48,4 @@ class LossScale(nn.Cell):
 
 
 def _state(value, dtype, name: str) -> Parameter:
-    return Parameter(Tensor(value, dtype), name=name, requires_grad=False)
+    return Parameter(Tensor(value, dtype), name=SCALE_PREFIX + name, requires_grad=False)

@@ -1,5 +1,6 @@
 """Loss, optimizer and moving average: the training step as one Cell."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -130,6 +131,8 @@ class TrainStep(nn.Cell):
     nothing helps any more: the step returns a loss that is not finite.
     """
 
+    loss_scale: LossScale  # only where the settings ask for it
+
     def __init__(
         self,
         network: nn.Cell,
@@ -159,7 +162,8 @@ class TrainStep(nn.Cell):
         self.scaled = settings.scaled
         state = [p for p in self.get_parameters() if not _outlasts(p.name)]
         self.state = ParameterTuple(state if self.scaled else [])
-        self.loss_scale = LossScale() if self.scaled else None
+        if self.scaled:
+            self.loss_scale = LossScale()
 
     def forward(self, faces, *targets):
         loss = self.loss(self.network(faces), *targets)
@@ -194,7 +198,7 @@ class TrainStep(nn.Cell):
         return ops.depend(loss, (kept, self.loss_scale(finite)))
 
     def loss_of_skipped(self, loss, scale):
-        hopeless = ops.select(ops.isfinite(loss), ops.full_like(loss, float("nan")), loss)
+        hopeless = ops.select(ops.isfinite(loss), ops.full_like(loss, math.nan), loss)
         return ops.select(scale > LEAST, ops.full_like(loss, SKIPPED), hopeless)
 
     def update(self, gradients):

@@ -32,7 +32,7 @@ class Progress:
     step: int = 0
     evaluated: bool = False
     epoch_loss_sum: float = 0.0
-    epoch_loss_steps: int = 0  # fewer than step where a plain checkpoint was taken up in mid-epoch
+    epoch_loss_steps: int = 0  # without those skipped, and those before a plain checkpoint
     epoch_seconds: float = 0.0
     best_accuracy: float | None = None
     best_loss: float | None = None
@@ -70,8 +70,8 @@ class Progress:
 
     @property
     def mean_loss(self) -> float:
-        """Mean training loss over the steps of this epoch that were seen."""
-        return self.epoch_loss_sum / self.epoch_loss_steps
+        """Mean training loss over the steps of this epoch that were seen, NaN over none."""
+        return self.epoch_loss_sum / (self.epoch_loss_steps or math.nan)
 
     @property
     def next_step(self) -> tuple[int, int]:
@@ -85,15 +85,16 @@ class Progress:
         """The best value of what is monitored."""
         return self.best_accuracy if self.monitor == "val_accuracy" else self.best_loss
 
-    def finish_step(self, loss: float, seconds: float) -> None:
-        """Count one step with its mean ``loss``; ``seconds`` is what it took."""
+    def finish_step(self, loss: float | None, seconds: float) -> None:
+        """Count one step with its mean ``loss``, None if it was skipped; it took ``seconds``."""
         previous = self.epoch
         self.epoch, self.step = self.next_step
         if self.epoch != previous:
             self.epoch_loss_sum, self.epoch_loss_steps, self.epoch_seconds = 0.0, 0, 0.0
         self.evaluated = False
-        self.epoch_loss_sum += loss
-        self.epoch_loss_steps += 1
+        if loss is not None:
+            self.epoch_loss_sum += loss
+            self.epoch_loss_steps += 1
         self.epoch_seconds += seconds
 
     def finish_epoch(self, *, val_accuracy: float, val_loss: float, **others: Any) -> bool:
@@ -114,7 +115,7 @@ class Progress:
             {
                 "epoch": self.epoch,
                 "global_step": self.global_step,
-                "loss": self.mean_loss,
+                "loss": self.mean_loss if self.epoch_loss_steps else None,
                 "val_loss": val_loss if finite else None,
                 "val_accuracy": val_accuracy,
                 **others,

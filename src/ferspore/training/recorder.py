@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mindspore.train import Callback
 
+from ferspore.network.precision import SKIPPED
 from ferspore.run.progress import Progress
 from ferspore.run.writer import NotFiniteError
 
@@ -20,10 +21,12 @@ class StepRecorder(Callback):
         super().__init__()
         self.progress = progress
         self.signalled = signalled
+        self.skipped = 0  # steps of this epoch that float16 could not hold
         self.stopping = False  # decided once a step, so that every callback sees the same
 
     def on_train_epoch_begin(self, run_context):
         self._clock = time.perf_counter()
+        self.skipped = 0
 
     def on_train_step_end(self, run_context):
         """
@@ -36,7 +39,8 @@ class StepRecorder(Callback):
             told = "NaN" if math.isnan(loss) else "infinite"
             raise NotFiniteError(f"the loss is {told} in epoch {epoch}, step {step}")
         now = time.perf_counter()
-        self.progress.finish_step(loss, now - self._clock)
+        self.skipped += loss == SKIPPED
+        self.progress.finish_step(None if loss == SKIPPED else loss, now - self._clock)
         self._clock = now
         self._stop_if_signalled(run_context)
 
