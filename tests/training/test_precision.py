@@ -1,14 +1,19 @@
 """Runs in float16: steps that overflow are skipped, and a resume does not forget the scale."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ferspore import drivers
 from ferspore.network import precision
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.folder import read_snapshot
+from ferspore.training.restore import restore
 from tests import runs
+from tests.golden import cases
+from tests.network.golden_step import Run
 from tests.same_run import differences
 
 TOO_HIGH = 2.0**24  # the first steps overflow
@@ -22,11 +27,18 @@ def straight(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "FIRST", TOO_HIGH)
         code, lines = runs.train(
-            folder, csv, training__amp_level="O2",
+            folder, csv, training__amp_level="O2", model__width=4, model__blocks=[1],
             checkpoint__save_checkpoint_steps=1, checkpoint__keep_checkpoint_max=9,
         )  # fmt: skip
     assert code == 0
     return folder, lines
+
+
+def copy(folder: Path, name: str, target: Path) -> None:
+    """Copy a snapshot into a new folder."""
+    target.mkdir()
+    for end in (".ckpt", ".json"):
+        shutil.copy(folder / (name + end), target)
 
 
 def scale_in(path) -> float:
@@ -50,8 +62,24 @@ def test_steps_that_overflow_are_skipped_and_told(straight):
 
 def test_a_resume_across_steps_that_were_skipped_is_bit_exact(straight, tmp_path):
     folder, _ = straight
-    for end in (".ckpt", ".json"):
-        (tmp_path / "run").mkdir(exist_ok=True)
-        shutil.copy(folder / f"fer-1_1{end}", tmp_path / "run")
+    copy(folder, "fer-1_1", tmp_path / "run")
     assert runs.train(tmp_path / "run", None, resume="auto")[0] == 0
     assert list(differences(tmp_path / "run", folder)) == []
+
+
+def test_a_resume_on_another_chip_is_told(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    copy(folder, "fer-2_4", tmp_path / "run")  # nothing is left but the final model
+    monkeypatch.setattr(drivers, "chip", lambda: "another")
+    code, lines = runs.train(tmp_path / "run", None, resume="auto")
+    (told,) = (line for line in lines if line.startswith("warning: the snapshot was written with"))
+    assert code == 0 and told.endswith("this process has chip another: the bits will differ")
+
+
+def test_a_snapshot_from_before_there_was_a_scale_starts_with_the_first():
+    run = Run(cases.STEPS["step_sgd"], scaled=True)
+    older = {name: value + 1 for name, value in run.state().items() if "loss_scale" not in name}
+    restore(run.step, older, Path("older.ckpt"))
+    state = run.state()
+    assert state["loss_scale.scale"] == precision.FIRST
+    assert all(np.array_equal(state[name], value) for name, value in older.items())
