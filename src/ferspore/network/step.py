@@ -186,10 +186,10 @@ class TrainStep(nn.Cell):
         faces = ops.depend(faces, (scale, before))  # the forward pass moves the batch statistics
         loss, gradients = self.grad(faces, *targets)
         loss = loss / scale
-        # On several devices, loss and gradients are summed up over them before this line: an
+        # On several devices, loss and gradients have to be averaged over them before this line: an
         # infinity or NaN of one then reaches all, and all decide alike. (Not on the first Ascend
-        # 910, which saturates: there all_finite reads a flag of the own device, so that `finite`
-        # has to be agreed on as well.)
+        # 910, which saturates: there all_finite reads a flag of its own device, so `finite` has to
+        # be agreed on as well.)
         gradients = self.hyper_map(ops.partial(_unscale, scale), gradients)
         finite = ops.logical_and(all_finite(gradients), ops.isfinite(loss))
         finite = ops.depend(finite, self.update(gradients))
@@ -204,12 +204,11 @@ class TrainStep(nn.Cell):
     def update(self, gradients):
         """Optimizer, then moving average; what it returns is to be depended on."""
         step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
-        done = ()
         if self.decoupled:
             rate = self.schedule(self.optimizer.global_step)
             factor = 1.0 - rate * self.weight_decay
-            done = self.hyper_map(ops.partial(_shrink, factor), self.kernels)
-            gradients = ops.depend(gradients, done)
+            shrunk = self.hyper_map(ops.partial(_shrink, factor), self.kernels)
+            gradients = ops.depend(gradients, shrunk)
         done = self.optimizer(gradients)
         if self.averaged:
             ramp = (1.0 + step) / (10.0 + step)

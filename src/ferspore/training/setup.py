@@ -30,6 +30,8 @@ from ferspore.training.teachers import Teacher, load_teachers
 # Of Training, the first, for its accuracy after each epoch: 0.7% of an epoch's time in the default
 # configuration on a CPU; the standard error is at most 0.018.
 SEEN_FACES = 768
+# jit_level -> what runs the graph (MindSpore's documentation)
+BACKENDS = {None: "default", "O0": "ms_backend O0", "O1": "ms_backend O1", "O2": "GE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,7 @@ def hardware_of(config: Config, device: str) -> dict[str, str]:
     training = config.training
     return {
         **runtime.device_facts(device),
-        "jit_level": config.jit_level or "default",
+        "backend": BACKENDS[config.jit_level],
         "precision": "float32"
         if training.amp_level == "O0"
         else f"{training.amp_level} {training.amp_dtype}",
