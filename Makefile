@@ -9,7 +9,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: help setup train test lint bench soak samples verify predict
+DEVICE ?= CPU
+
+.PHONY: help setup train test lint bench soak samples verify predict device-check precision-proof
 
 help:
 	@echo "make setup            a virtual environment in $(VENV) with all that ferspore needs"
@@ -19,6 +21,8 @@ help:
 	@echo "make verify           is the model sound? MODEL=best_model.ckpt or a run's folder"
 	@echo "make test lint        the tests (under 5 minutes); ruff and mypy"
 	@echo "make bench soak       benchmarks; the long proofs (hours)"
+	@echo "make device-check     does DEVICE=Ascend compute what it should? One page (5 minutes)"
+	@echo "make precision-proof  is float16 as accurate as float32? Two runs (minutes)"
 
 setup: $(READY)
 
@@ -62,6 +66,12 @@ endif
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 200 --damages 500
 	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py
+
+device-check: $(READY)
+	@$(RUN) -m tests.device_check --device $(DEVICE)
+
+precision-proof: $(READY)
+	@$(RUN) -m tests.precision_proof
 
 verify: $(READY)
 	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")

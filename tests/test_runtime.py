@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ferspore import runtime
+from ferspore import drivers, runtime
 
 WAITS = """
 import time
@@ -88,6 +88,32 @@ def test_an_absent_device_is_refused_with_those_that_are_there():
     with pytest.raises(runtime.DeviceError, match=r"Ascend is not available .* available: CPU"):
         runtime.select_device("Ascend")
     assert runtime.select_device("CPU") == ("CPU", [])
+
+
+def test_what_a_gpu_lacks_is_named():
+    with pytest.raises(runtime.DeviceError, match=r"CUDA 11 \(lib.*cuDNN 8 \(libcudnn\.so\.8\)"):
+        runtime.select_device("GPU")
+
+
+def test_a_gpu_that_was_not_asked_for_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(drivers, "NVIDIA_CARD", tmp_path)  # there is one
+    device, (line,) = runtime.select_device(None)
+    assert device == "CPU" and "--device_target GPU would use the NVIDIA GPU" in line
+    assert runtime.select_device("CPU") == ("CPU", [])
+
+
+def test_a_device_that_is_not_there_is_refused_by_its_number():
+    with pytest.raises(runtime.DeviceError, match=r"device_id: received 3, expected one below 1"):
+        runtime.select_device("CPU", device_id=3)
+
+
+def test_a_compile_cache_is_used_only_when_asked_for():
+    code = "from ferspore import runtime; import os; print(*runtime.prepare(), os.environ[{!r}])"
+    code = code.format(runtime.CACHE)
+    environment = {key: value for key, value in os.environ.items() if key != runtime.CACHE}
+    assert start(code, env=environment).communicate()[0] == "0\n"
+    told = start(code, env={**environment, runtime.CACHE: "1"}).communicate()[0]
+    assert "values of an earlier run" in told and told.endswith(" 1\n")
 
 
 def test_cores_are_those_that_this_process_may_use():

@@ -11,11 +11,15 @@ import shutil
 import signal
 import sys
 import threading
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-DEVICES = ("Ascend", "GPU", "CPU")  # in order of preference
+from ferspore import drivers
+
+DEVICES = ("Ascend", "GPU", "CPU")
+CACHE = "MS_COMPILER_CACHE_ENABLE"
 # Commands that are printed -> their scripts.
 SCRIPTS = {"train": "train.py", "evaluate": "evaluate.py", "sweep": "sweep.py"}
 
@@ -39,9 +43,13 @@ def prepare(*, verbose: bool = False) -> list[str]:
         raise RuntimeError("runtime.prepare() was called after MindSpore was imported")
     if not verbose:
         os.environ.setdefault("GLOG_v", "3")
-    # A compile cache can keep the hyper-parameters of an earlier run.
-    os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
-    return _cap_onednn(metadata.version("mindspore"))
+    lines = _cap_onednn(metadata.version("mindspore"))
+    if os.environ.setdefault(CACHE, "0") != "0":
+        lines.append(
+            f"warning: {CACHE} is set: the cache can keep the learning rate and other values of an "
+            "earlier run"
+        )
+    return lines
 
 
 def _cap_onednn(version: str) -> list[str]:
@@ -58,33 +66,94 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def select_device(requested: str | None) -> tuple[str, list[str]]:
+def select_device(
+    requested: str | None, *, device_id: int | None = None, tf32: bool = False
+) -> tuple[str, list[str]]:
     """Select a device and graph mode; returns the device's name and lines for the user.
 
-    Without a request it is the best device that works; a line says so if there is an NVIDIA GPU
-    that this MindSpore cannot use.
+    Without a request it is an Ascend if there is one, else the CPU: a GPU is used only when asked
+    for. Results are made as repeatable as the device allows; float32 is computed as such, unless
+    ``tf32`` allows TF32 (GPU) or HF32 (Ascend) in convolutions and matrix products.
 
     Raises:
-        DeviceError: the requested device is not available.
+        DeviceError: the requested device is not available, or there is none of that number.
     """
     import mindspore
-    from mindspore import log
+    from mindspore import device_context, log
 
     # MindSpore both logs a failed save and raises it; the command reports the error, once.
     log._get_logger().addFilter(lambda record: "Failed to save the checkpoint" not in record.msg)
-    available = [name for name in DEVICES if mindspore.hal.is_available(name)]
+    available = [name for name in DEVICES if getattr(device_context, name.lower()).is_available()]
     if requested is not None and requested not in available:
-        raise DeviceError(
-            f"device: {requested} is not available to MindSpore {mindspore.__version__} on this "
-            f"machine; available: {', '.join(available)}"
-        )
-    device = requested or available[0]
-    mindspore.set_device(device)
+        raise DeviceError(_absent(requested, available))
+    device = requested or ("Ascend" if "Ascend" in available else "CPU")
+    count = getattr(device_context, device.lower()).device_count()
+    if device_id is not None and device_id >= count:
+        raise DeviceError(f"device_id: received {device_id}, expected one below {count} ({device})")
+    _be_deterministic()
+    mindspore.set_device(device, device_id)
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    _set_precision(device, tf32)
     lines = []
-    if requested is None and device == "CPU" and Path("/dev/nvidia0").exists():
-        lines.append("an NVIDIA GPU is present, but this MindSpore cannot use it: running on CPU")
+    if requested is None and device == "CPU" and drivers.NVIDIA_CARD.exists():
+        lines.append("running on the CPU; --device_target GPU would use the NVIDIA GPU")
     return device, lines
+
+
+def _absent(requested: str, available: list[str]) -> str:
+    import mindspore
+
+    missing = drivers.missing_for(requested, Path(mindspore.__file__).parent)
+    return (
+        f"device: {requested} is not available to MindSpore {mindspore.__version__} on this "
+        f"machine; available: {', '.join(available)}" + (f"; {missing}" if missing else "")
+    )
+
+
+@cache  # MindSpore refuses a second call
+def _be_deterministic() -> None:
+    import mindspore
+
+    mindspore.set_deterministic(True)
+
+
+def _set_precision(device: str, tf32: bool) -> None:
+    """By MindSpore's documentation; only the CPU was at hand to try it."""
+    from mindspore import device_context
+
+    if device == "Ascend":
+        precision = device_context.ascend.op_precision
+        precision.precision_mode("must_keep_origin_dtype")  # else the first 910 takes float16
+        precision.conv_allow_hf32(tf32)
+        precision.matmul_allow_hf32(tf32)
+    elif device == "GPU":
+        precision = device_context.gpu.op_precision
+        precision.conv_allow_tf32(tf32)
+        precision.matmul_allow_tf32(tf32)
+        # cuDNN's other algorithms for gradients add in any order
+        device_context.gpu.op_tuning.conv_wgrad_algo("algo_1")
+        device_context.gpu.op_tuning.conv_dgrad_algo("algo_1")
+
+
+def device_facts(device: str) -> dict[str, str]:
+    """What the bits of a result depend on, beside the configuration and the number of cores."""
+    return {
+        "device": device,
+        "chip": drivers.chip() if device == "CPU" else _accelerator_name(device),
+        "drivers": drivers.driver_stack(device),
+        "deterministic": "yes",
+        "compile_cache": "off" if os.environ.get(CACHE) == "0" else "on",
+    }
+
+
+def _accelerator_name(device: str) -> str:
+    import mindspore
+
+    try:
+        number = mindspore.get_current_device().device_id
+        return mindspore.hal.get_device_name(number, device)
+    except Exception:  # whatever an untried device raises: no run should end for its name
+        return ""
 
 
 def cores() -> int:

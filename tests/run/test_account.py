@@ -39,6 +39,15 @@ def test_the_configuration_is_that_of_the_best_model(tmp_path):
     assert dict(account.training)["Epochs"] == "2 of 7"
 
 
+def test_the_device_that_was_used_is_told(tmp_path):
+    told = {"device": "Ascend", "chip": "910B", "drivers": "CANN 8.2", "precision": "O2 float16"}
+    (tmp_path / "run").mkdir()
+    account = account_of(run_in(tmp_path / "run", hardware={**told, "tf32": "off"}))
+    assert dict(account.training)["Device"] == "Ascend, 910B, CANN 8.2, O2 float16"
+    older = account_of(run_in(tmp_path / "older", hardware={}))
+    assert dict(older.training)["Device"] == "not known"
+
+
 def test_counts_cores_and_time_are_told(tmp_path):
     counts = {"Training": 70, "PublicTest": 37}
     account = account_of(run_in(tmp_path / "run", data={"counts": counts}, cores=3))

@@ -11,6 +11,7 @@ from ferspore.run.changes import (
     COMPARED_KEYS,
     FREE_KEYS,
     WARNED_KEYS,
+    hardware_line,
     resumed_config,
     run_config,
 )
@@ -24,6 +25,9 @@ OTHERS = {
     "seed": 2,
     "init_from": "other.ckpt",
     "device": "CPU",
+    "device_id": 1,
+    "tf32": True,
+    "jit_level": "O1",
     "data.csv": "moved.csv",
     "data.face_size": 24,
     "data.skip_bad_rows": True,
@@ -45,6 +49,7 @@ OTHERS = {
     "training.mixup_alpha": 0.5,
     "training.ema_decay": 0.5,
     "training.amp_level": "O2",
+    "training.amp_dtype": "bfloat16",
     "training.patience": 7,
     "training.monitor": "val_loss",
     "training.teachers": ["moved.ckpt"],
@@ -149,6 +154,17 @@ def test_nothing_given_is_the_run(folder):
     loaded, lines = resumed(folder, load_config(None))
     assert loaded.config == read_folder(folder).config and not lines
     assert set(loaded.origins.values()) == {RUN}
+
+
+def test_other_hardware_or_settings_are_named():
+    then = {"device": "CPU", "chip": "EPYC", "drivers": "", "tf32": "off"}
+    now = {"device": "Ascend", "chip": "910B", "drivers": "CANN 8.2", "tf32": "off"}
+    assert hardware_line(then, now) == (
+        "warning: the snapshot was written with device CPU, chip EPYC, drivers unknown; this "
+        "process has device Ascend, chip 910B, drivers CANN 8.2: the bits will differ"
+    )
+    assert hardware_line(now, now) is None
+    assert hardware_line({}, now) is None  # older snapshots do not say
 
 
 # --- epochs ---------------------------------------------------------------------------------------

@@ -49,6 +49,17 @@ def test_steps_are_counted_within_epochs():
     assert (progress.epoch_loss_sum, progress.epoch_loss_steps) == (1.5, 1)
 
 
+def test_an_epoch_of_skipped_steps_has_no_loss():
+    progress = Progress(2)
+    for _ in range(2):
+        progress.finish_step(None, 0.25)
+    assert (progress.epoch_done, progress.epoch_loss_steps) == (True, 0)
+    assert math.isnan(progress.mean_loss)
+    evaluated(progress, 0.5)
+    assert progress.history[-1]["loss"] is None
+    assert stepped(progress).mean_loss == 1.5
+
+
 def test_an_epoch_is_done_once_it_was_evaluated():
     progress = stepped(Progress(2), 2)
     assert (progress.epoch_done, progress.epochs_done) == (True, 0)

@@ -7,6 +7,7 @@ import pytest
 from mindspore import Tensor
 from mindspore.train.callback import RunContext, _InternalCallbackParam
 
+from ferspore.network.precision import SKIPPED
 from ferspore.run.progress import Progress
 from ferspore.run.writer import NotFiniteError
 from ferspore.training.evaluation import epoch_line
@@ -36,6 +37,16 @@ def test_the_recorder_counts_steps_and_their_losses():
     progress = counting.progress
     assert (progress.epoch, progress.step, progress.global_step) == (2, 1, 3)
     assert progress.mean_loss == 4.0 and not counting.stopping
+
+
+def test_a_step_that_was_skipped_is_counted_without_a_loss():
+    counting = recorder(steps_per_epoch=4)
+    for loss in (SKIPPED, 1.0, SKIPPED, 4.0):
+        counting.on_train_step_end(context(loss))
+    progress = counting.progress
+    assert (progress.global_step, progress.mean_loss, counting.skipped) == (4, 2.5, 2)
+    counting.on_train_epoch_begin(context(0.0))
+    assert counting.skipped == 0
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
@@ -124,6 +135,7 @@ def test_the_epoch_s_line_tells_a_loss_that_is_not_finite():
         "epoch  3/12  loss 1.2500  val_loss not finite  val_accuracy 0.5000  lr 0.10000  2.0 s "
         "(640 faces/s)"
     )
+    assert "loss none  val_loss" in epoch_line({**line, "loss": None}, 12)
 
 
 def test_without_a_terminal_the_bar_is_a_line_now_and_then(monkeypatch):

@@ -250,7 +250,11 @@ def test_mid_epoch_snapshots_roll(csv, tmp_path):
     ("changes", "told"),
     [
         ({"training__batch_size": 71}, "training.batch_size: received 71, more than the 70 faces"),
-        ({"training__amp_level": "O2"}, "mixed precision is for GPU and Ascend"),
+        (
+            {"training__amp_level": "O2", "training__amp_dtype": "bfloat16"},
+            r"training\.amp_dtype: received 'bfloat16', which MindSpore has on Ascend .* 'float16'",
+        ),
+        ({"jit_level": "O2"}, "jit_level: received 'O2' on CPU; its backend GE is for Ascend"),
         ({"data__csv": None}, "--data_csv fer2013.csv names one"),
     ],
 )

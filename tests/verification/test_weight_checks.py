@@ -7,6 +7,7 @@ import pytest
 from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from ferspore.network.resnet import Architecture
+from ferspore.verification.weight_checks import check_values
 from tests.runs import save_weights
 from tests.verification.cases import (
     ARCHITECTURE,
@@ -75,6 +76,12 @@ def test_value_beyond_reason_is_a_warning(bare, judge):
 
     rewrite(bare, flip_exponent)
     assert "stem.0.weight" in findings(judge.verify(bare), "WARN")["values"]
+
+
+def test_a_loss_scale_may_be_large():
+    scale = {"loss_scale.scale": np.float32([2.0**24]), "head.bias": np.float32([1.0, 2.0])}
+    assert check_values(scale).level == "PASS"
+    assert check_values({"head.weight": np.float32([2.0**24, 1.0])}).level == "WARN"
 
 
 def test_another_models_file(best, verifier):

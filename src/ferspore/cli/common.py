@@ -117,7 +117,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device_target", choices=runtime.DEVICES, help="default: the best one available"
+        "--device_target", choices=runtime.DEVICES, help="default: Ascend if there is one, else CPU"
     )
 
 

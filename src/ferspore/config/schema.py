@@ -110,7 +110,8 @@ class Training(_Frozen):
     label_smoothing: Fraction = 0.1
     mixup_alpha: NonNegative = 0.0
     ema_decay: Fraction = 0.999
-    amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"  # as mindspore.amp.auto_mixed_precision
+    amp_level: Literal["O0", "O2", "O3"] = "O0"  # as mindspore.amp.auto_mixed_precision
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"  # of O2 and O3
     patience: Count = 0  # epochs without an improvement
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
@@ -192,7 +193,10 @@ class Config(_Frozen):
     name: Name = "fer2013"
     seed: Seed = 1
     init_from: Text | None = None  # weights to start from: a .ckpt; in a stage also an earlier one
-    device: Literal["CPU", "GPU", "Ascend"] | None = None  # None: the best there is
+    device: Literal["CPU", "GPU", "Ascend"] | None = None  # None: Ascend if there is one, else CPU
+    device_id: Count | None = None  # None: the first, or the one that a launcher assigns
+    tf32: Bool = False  # float32 products in TF32 (GPU) or HF32 (Ascend)
+    jit_level: Literal["O0", "O1", "O2"] | None = None  # Ascend: O2 is GE; None: MindSpore chooses
     data: Data = Data()
     model: Model = Model()
     training: Training = Training()
@@ -211,6 +215,13 @@ class Config(_Frozen):
         if len(model.channels or model.blocks) != len(model.blocks):
             raise ValueError("as many channels as blocks, one of each for a stage")
         return model
+
+    @field_validator("training")
+    @classmethod
+    def _has_kernels(cls, training: Training) -> Training:
+        if training.amp_level == "O3" and training.amp_dtype == "bfloat16":
+            raise ValueError("amp_level 'O2' with bfloat16, which MindSpore's batch-norm lacks")
+        return training
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dict that JSON and YAML can hold, tuples as lists."""

@@ -1,12 +1,16 @@
 """Loss, optimizer and moving average: the training step as one Cell."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
+from mindspore.amp import all_finite
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
+
+from ferspore.network.precision import LEAST, SKIPPED, LossScale
 
 EMA_PREFIX = "ema."
 
@@ -34,15 +38,32 @@ def _unscale_one(scale, gradient):
     return gradient / scale
 
 
+_copy = ops.MultitypeFuncGraph("copy")
+
+
+@_copy.register("Tensor")
+def _copy_one(value):
+    return ops.deepcopy(value)
+
+
+_keep = ops.MultitypeFuncGraph("keep")
+
+
+@_keep.register("Tensor", "Tensor", "Tensor")
+def _keep_one(condition, parameter, before):
+    return ops.assign(parameter, ops.select(condition, parameter, before))
+
+
 @dataclass(frozen=True)
 class StepSettings:
-    """Plain values of a step; ``ema_decay`` 0 switches the moving average off."""
+    """Plain values of a step; ``ema_decay`` 0 switches the moving average off, ``scaled`` the
+    loss scale on, which float16 needs."""
 
     optimizer: str
     momentum: float
     weight_decay: float
     ema_decay: float
-    loss_scale: float = 1.0
+    scaled: bool = False
 
 
 class Schedule(LearningRateSchedule):
@@ -68,6 +89,11 @@ class SoftTargetLoss(nn.Cell):
     def construct(self, logits, targets):
         logits = ops.cast(logits, mstype.float32)
         return -ops.mean(ops.reduce_sum(targets * ops.log_softmax(logits, -1), -1))
+
+
+def _outlasts(name: str) -> bool:
+    """Whether a parameter of the step is left as it is when a step is taken back."""
+    return name == "global_step" or name.startswith("normalize.")
 
 
 def is_decayed(parameter: Parameter) -> bool:
@@ -99,7 +125,14 @@ class TrainStep(nn.Cell):
     MindSpore's ``nn.Adam`` has it: ``lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + 1e-8)``.
     After the optimizer, weights and batch statistics flow into their moving averages with
     ``decay = min(ema_decay, (1 + t) / (10 + t))``, t the 0-based global step.
+
+    With a loss scale, a step whose loss or gradients are not finite is skipped: weights, batch
+    statistics, moments and averages stay as they were, the global step counts it (the learning
+    rate follows the batches), the scale is lowered, and SKIPPED is returned. At the least scale
+    nothing helps any more: the step returns a loss that is not finite.
     """
+
+    loss_scale: LossScale  # only where the settings ask for it
 
     def __init__(
         self,
@@ -115,8 +148,6 @@ class TrainStep(nn.Cell):
         self.optimizer = build_optimizer(network, settings, schedule)
         self.weights = ParameterTuple(network.trainable_params())
         self.grad = ops.value_and_grad(self.forward, None, self.weights)
-        self.loss_scale = Tensor(settings.loss_scale, mstype.float32)
-        self.scaled = settings.loss_scale != 1.0
         self.schedule = schedule
         self.decoupled = settings.optimizer == "adamw" and settings.weight_decay > 0.0
         self.weight_decay = settings.weight_decay
@@ -129,28 +160,63 @@ class TrainStep(nn.Cell):
         for average in self.averages:
             average.requires_grad = False
         self.hyper_map = ops.HyperMap()
+        self.scaled = settings.scaled
+        state = [p for p in self.get_parameters() if not _outlasts(p.name)]
+        self.state = ParameterTuple(state if self.scaled else [])
+        if self.scaled:
+            self.loss_scale = LossScale()
 
     def forward(self, faces, *targets):
         loss = self.loss(self.network(ops.cast(faces, mstype.float32)), *targets)
-        return loss * self.loss_scale if self.scaled else loss
+        return loss * self.loss_scale.scale if self.scaled else loss
 
     def construct(self, faces, *targets):
-        step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
-        loss, gradients = self.grad(faces, *targets)
         if self.scaled:
-            loss = loss / self.loss_scale
-            gradients = self.hyper_map(ops.partial(_unscale, self.loss_scale), gradients)
+            return self.guarded(faces, targets)
+        loss, gradients = self.grad(faces, *targets)
+        return ops.depend(loss, self.update(gradients))
+
+    def guarded(self, faces, targets):
+        """The step with a loss scale: it is taken, and taken back if it overflowed.
+
+        There is no branch in the graph: nothing waits for the device, and inside a branch MindSpore
+        2.8 goes on with the values from before a ``set_data`` (docs/mindspore.md).
+        """
+        scale = ops.deepcopy(self.loss_scale.scale)
+        before = self.hyper_map(_copy, self.state)
+        faces = ops.depend(faces, (scale, before))  # the forward pass moves the batch statistics
+        loss, gradients = self.grad(faces, *targets)
+        loss = loss / scale
+        # On several devices, loss and gradients have to be averaged over them before this line: an
+        # infinity or NaN of one then reaches all, and all decide alike. (Not on the first Ascend
+        # 910, which saturates: there all_finite reads a flag of its own device, so `finite` has to
+        # be agreed on as well.)
+        gradients = self.hyper_map(ops.partial(_unscale, scale), gradients)
+        finite = ops.logical_and(all_finite(gradients), ops.isfinite(loss))
+        finite = ops.depend(finite, self.update(gradients))
+        kept = self.hyper_map(ops.partial(_keep, finite), self.state, before)
+        loss = ops.select(finite, loss, self.loss_of_skipped(loss, scale))
+        return ops.depend(loss, (kept, self.loss_scale(finite)))
+
+    def loss_of_skipped(self, loss, scale):
+        hopeless = ops.select(ops.isfinite(loss), ops.full_like(loss, math.nan), loss)
+        return ops.select(scale > LEAST, ops.full_like(loss, SKIPPED), hopeless)
+
+    def update(self, gradients):
+        """Optimizer, then moving average; what it returns is to be depended on."""
+        step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
         if self.decoupled:
             rate = self.schedule(self.optimizer.global_step)
             factor = 1.0 - rate * self.weight_decay
-            loss = ops.depend(loss, self.hyper_map(ops.partial(_shrink, factor), self.kernels))
-        loss = ops.depend(loss, self.optimizer(gradients))
+            shrunk = self.hyper_map(ops.partial(_shrink, factor), self.kernels)
+            gradients = ops.depend(gradients, shrunk)
+        done = self.optimizer(gradients)
         if self.averaged:
             ramp = (1.0 + step) / (10.0 + step)
             decay = ops.reshape(ops.minimum(ramp, self.ema_decay), ())
-            blended = self.hyper_map(ops.partial(_blend, decay), self.averages, self.tracked)
-            loss = ops.depend(loss, blended)
-        return loss
+            decay = ops.depend(decay, done)
+            done = self.hyper_map(ops.partial(_blend, decay), self.averages, self.tracked)
+        return done
 
 
 def current_weights(step: TrainStep) -> dict[str, np.ndarray]:

@@ -115,11 +115,18 @@ def _training(
         ("Epochs", epochs + source),
         ("Time", f"{duration_text(seconds)} (h:mm:ss)" if seconds else ""),
         ("Resumed", ", ".join(f"in epoch {epoch}" for epoch in history.resumed)),
-        ("Device", config.device or "not given: the best one available"),
+        ("Device", _device(config, snapshot)),
         ("Processor", counted(snapshot.cores, "core") if snapshot else ""),
         ("Versions", ", ".join(f"{key} {value}" for key, value in versions.items())),
     ]
     return [(key, value) for key, value in rows if value]
+
+
+def _device(config: Config, snapshot: SnapshotSidecar | None) -> str:
+    """The one that was used, as far as the newest snapshot says it."""
+    told = snapshot.hardware if snapshot else {}
+    used = (told.get("device"), told.get("chip"), told.get("drivers"), told.get("precision"))
+    return ", ".join(filter(None, used)) or config.device or "not known"
 
 
 def _best_model(folder: Path) -> Rows:

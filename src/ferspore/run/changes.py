@@ -1,6 +1,7 @@
 """Which values of a run may be given anew on a resume, and who wins."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, over
@@ -13,6 +14,9 @@ COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved
 FREE_KEYS = COMPARED_KEYS | {
     "name",
     "device",
+    "device_id",
+    "tf32",
+    "jit_level",
     "data.cache",
     "data.workers",
     "training.epochs",
@@ -88,6 +92,21 @@ def resumed_config(
     if faults:
         raise ConfigError("\n".join(faults))
     return over(old, _new_values(given)), lines
+
+
+def hardware_line(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """A warning where device, drivers or settings are not those that a snapshot was written with;
+    ``then`` is empty in older snapshots."""
+    changed = [key for key in now if then.get(key, now[key]) != now[key]]
+    if not changed:
+        return None
+    before, after = (
+        ", ".join(f"{key} {values[key] or 'unknown'}" for key in changed) for values in (then, now)
+    )
+    return (
+        f"warning: the snapshot was written with {before}; this process has {after}: "
+        "the bits will differ"
+    )
 
 
 def _new_values(given: LoadedConfig) -> LoadedConfig:

@@ -32,7 +32,7 @@ class Progress:
     step: int = 0
     evaluated: bool = False
     epoch_loss_sum: float = 0.0
-    epoch_loss_steps: int = 0  # fewer than step where a plain checkpoint was taken up in mid-epoch
+    epoch_loss_steps: int = 0  # without those skipped, and those before a plain checkpoint
     epoch_seconds: float = 0.0
     best_accuracy: float | None = None
     best_loss: float | None = None
@@ -86,8 +86,8 @@ class Progress:
         return self.best_accuracy if self.monitor == "val_accuracy" else self.best_loss
 
     def finish_step(self, loss: float | None, seconds: float) -> None:
-        """Count one step with its mean ``loss``, None if ``add_loss`` brings it; it took
-        ``seconds``."""
+        """Count one step with its mean ``loss``, None if it was skipped or ``add_loss`` brings it;
+        it took ``seconds``."""
         previous = self.epoch
         self.epoch, self.step = self.next_step
         if self.epoch != previous:
@@ -120,7 +120,7 @@ class Progress:
             {
                 "epoch": self.epoch,
                 "global_step": self.global_step,
-                "loss": self.mean_loss,
+                "loss": self.mean_loss if self.epoch_loss_steps else None,
                 "val_loss": val_loss if finite else None,
                 "val_accuracy": val_accuracy,
                 **others,

@@ -98,6 +98,7 @@ class SnapshotSidecar(_Sidecar):
     stage: str | None
     command: str
     cores: Ordinal
+    hardware: dict[str, str] = {}  # device, drivers and settings; older sidecars have none
 
 
 class ModelSidecar(_Sidecar):

@@ -11,7 +11,7 @@ from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import Scores
 from ferspore.run.writer import RunWriter
-from ferspore.tables import Say
+from ferspore.tables import Say, counted
 from ferspore.training.recorder import StepRecorder
 
 
@@ -90,15 +90,19 @@ class EvalCallback(Callback):
             eval_seconds=round(time.perf_counter() - clock, 3),
         )
         self.say(epoch_line(self.recorder.progress.history[-1], self.epochs))
+        if self.recorder.skipped:
+            steps = counted(self.recorder.skipped, "step")
+            self.say(f"{steps} skipped: too large for float16, the loss scale was lowered")
         if told:
             self.say(told)
 
 
 def epoch_line(line: dict[str, Any], epochs: int) -> str:
     """One line for the epoch that was evaluated last."""
-    loss = "not finite" if line["val_loss"] is None else f"{line['val_loss']:.4f}"
+    loss = "none" if line["loss"] is None else f"{line['loss']:.4f}"  # all steps were skipped
+    val_loss = "not finite" if line["val_loss"] is None else f"{line['val_loss']:.4f}"
     return (
-        f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}  loss {line['loss']:.4f}  "
-        f"val_loss {loss}  val_accuracy {line['val_accuracy']:.4f}  "
+        f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}  loss {loss}  "
+        f"val_loss {val_loss}  val_accuracy {line['val_accuracy']:.4f}  "
         f"lr {line['lr']:.5f}  {line['seconds']:.1f} s ({line['faces_per_second']:.0f} faces/s)"
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mindspore import Tensor
 from mindspore.train import Callback
 
+from ferspore.network.precision import SKIPPED
 from ferspore.run.progress import Progress
 from ferspore.run.writer import NotFiniteError
 
@@ -25,10 +26,12 @@ class StepRecorder(Callback):
         self.signalled = signalled
         self.losses_every = losses_every
         self.left: list[tuple[int, int, Tensor]] = []  # epoch, step, loss: on the device
+        self.skipped = 0  # steps of this epoch that float16 could not hold
         self.stopping = False  # decided once a step, so that every callback sees the same
 
     def on_train_epoch_begin(self, run_context):
         self._clock = time.perf_counter()
+        self.skipped = 0
 
     def on_train_step_end(self, run_context):
         """
@@ -66,7 +69,10 @@ class StepRecorder(Callback):
 
     def _count(self, losses: list[float]) -> None:
         for loss in losses:
-            self.progress.add_loss(loss)
+            if loss == SKIPPED:
+                self.skipped += 1
+            else:
+                self.progress.add_loss(loss)
 
     def on_train_epoch_end(self, run_context):
         self._stop_if_signalled(run_context)

@@ -9,6 +9,7 @@ from mindspore import Tensor, nn
 
 from ferspore.evaluation.differences import network_differences
 from ferspore.evaluation.evaluator import weights_in
+from ferspore.network.precision import SCALE_PREFIX
 from ferspore.network.step import EMA_PREFIX, TrainStep
 from ferspore.run.asked import RefusalError
 from ferspore.run.ckpt import UnsoundError, read_ckpt, refuse_not_finite
@@ -18,12 +19,14 @@ from ferspore.tables import counted
 
 
 def restore(step: TrainStep, tensors: Mapping[str, np.ndarray], source: Path) -> None:
-    """Put a snapshot's tensors into the step, each by its exact name and shape.
+    """Put a snapshot's tensors into the step, each by its exact name and shape. The loss scale
+    starts anew where there is none in it: older snapshots had a fixed one.
 
     Raises:
         RefusalError: a name or a shape is not that of the run; nothing is changed then.
     """
-    put(step, tensors, f"{source}: another net or optimizer")
+    fresh = {p.name: p.asnumpy() for p in step.get_parameters() if p.name.startswith(SCALE_PREFIX)}
+    put(step, {**fresh, **tensors}, f"{source}: another net or optimizer")
 
 
 def initialise_from(step: TrainStep, path: Path) -> None:
@@ -125,6 +128,7 @@ def _told(plain: PlainCheckpoint, progress: Progress, missing: set[str]) -> list
     groups = {
         "the optimizer's moments": ("accum.", "stat.", "moment1.", "moment2."),
         "the moving average (it starts at the weights)": (EMA_PREFIX,),
+        "the loss scale (it starts anew)": (SCALE_PREFIX,),
         "the faces' mean and deviation (taken from Training)": ("normalize.",),
     }
     absent = [

@@ -17,6 +17,7 @@ from ferspore.evaluation.evaluator import Evaluator, weights_in
 from ferspore.files import write_file
 from ferspore.network.step import current_weights
 from ferspore.run.asked import Decision, RefusalError, StagesDecision
+from ferspore.run.changes import hardware_line
 from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
@@ -210,6 +211,8 @@ def take_up(run: Run) -> None:
                 f"{counted(snapshot.sidecar.cores, 'CPU core')}, this process has "
                 f"{runtime.cores()}: sums round differently, so the bits will differ"
             )
+        if line := hardware_line(snapshot.sidecar.hardware, writer.facts.snapshot["hardware"]):
+            run.say(line)
     if decision.action == "evaluate":
         run.say(
             f"epoch {run.progress.epoch} was not evaluated before the stop: evaluating it first"

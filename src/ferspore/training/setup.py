@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor
-from mindspore.amp import auto_mixed_precision
+from mindspore import JitConfig, Tensor
 
 from ferspore import runtime
 from ferspore.config.schema import Config, ConfigError
@@ -18,6 +17,7 @@ from ferspore.data.faces import Faces, FaceTable
 from ferspore.data.practice import csv_path
 from ferspore.data.resize import resize
 from ferspore.network.distillation import DistillationStep, Teachers
+from ferspore.network.precision import in_precision
 from ferspore.network.resnet import Architecture, build_network
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import Schedule, StepSettings, TrainStep
@@ -30,7 +30,8 @@ from ferspore.training.teachers import Teacher, load_teachers
 # Of Training, the first, for its accuracy after each epoch: 0.7% of an epoch's time in the default
 # configuration on a CPU; the standard error is at most 0.018.
 SEEN_FACES = 768
-FP16_LOSS_SCALE = 1024.0  # keeps small gradients above half precision's smallest numbers
+# jit_level -> what runs the graph (MindSpore's documentation)
+BACKENDS = {None: "default", "O0": "ms_backend O0", "O1": "ms_backend O1", "O2": "GE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +73,35 @@ def set_up(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Setup:
 
 
 def choose_device(config: Config, say: Say) -> str:
-    device, lines = runtime.select_device(config.device)
+    device, lines = runtime.select_device(
+        config.device, device_id=config.device_id, tf32=config.tf32
+    )
     for line in lines:
         say(line)
-    if device == "CPU" and config.training.amp_level != "O0":
-        raise ConfigError(
-            f"training.amp_level: received {config.training.amp_level!r}; mixed precision is for "
-            "GPU and Ascend, on the CPU only 'O0' is accepted"
-        )
+    training = config.training
+    if device == "CPU" and training.amp_level != "O0":
+        if training.amp_dtype == "bfloat16":
+            raise ConfigError(
+                "training.amp_dtype: received 'bfloat16', which MindSpore has on Ascend (A2 and "
+                "later); on the CPU expected 'float16', or amp_level 'O0'"
+            )
+        say("float16 on the CPU is slower than float32: it is good for trying out only")
+    if device != "Ascend" and config.jit_level == "O2":
+        raise ConfigError(f"jit_level: received 'O2' on {device}; its backend GE is for Ascend")
     return device
+
+
+def hardware_of(config: Config, device: str) -> dict[str, str]:
+    """Device, drivers and settings, as they stand in a snapshot's sidecar."""
+    training = config.training
+    return {
+        **runtime.device_facts(device),
+        "backend": BACKENDS[config.jit_level],
+        "precision": "float32"
+        if training.amp_level == "O0"
+        else f"{training.amp_level} {training.amp_dtype}",
+        "tf32": "on" if config.tf32 else "off",
+    }
 
 
 def teachers_of(config: Config, going_on: SnapshotSidecar | None, say: Say) -> tuple[Teacher, ...]:
@@ -175,22 +196,25 @@ def build_step(
     images = table.splits["Training"].images
     network.normalize.mean.set_data(Tensor(np.array([images.mean()], np.float32)))
     network.normalize.deviation.set_data(Tensor(np.array([max(images.std(), 1.0)], np.float32)))
-    level = config.training.amp_level
-    if level != "O0":
-        network = auto_mixed_precision(network, level)
+    level, dtype = config.training.amp_level, config.training.amp_dtype
+    network = in_precision(network, level, dtype)
     settings = StepSettings(
         optimizer=config.training.optimizer,
         momentum=config.training.momentum,
         weight_decay=config.training.weight_decay,
         ema_decay=config.training.ema_decay,
-        loss_scale=1.0 if level == "O0" else FP16_LOSS_SCALE,
+        scaled=level != "O0" and dtype == "float16",
     )
     schedule = Schedule(rate, config.training.epochs * steps_per_epoch)
-    if not teachers:
-        return TrainStep(network, settings, schedule)
-    nets = [teacher.network for teacher in teachers]
-    taught = Teachers(nets, config.training.teacher_temperature)
-    return DistillationStep(network, settings, schedule, taught, config.training.teacher_weight)
+    if teachers:
+        taught = Teachers([t.network for t in teachers], config.training.teacher_temperature)
+        weight = config.training.teacher_weight
+        step: TrainStep = DistillationStep(network, settings, schedule, taught, weight)
+    else:
+        step = TrainStep(network, settings, schedule)
+    if config.jit_level is not None:
+        step.set_jit_config(JitConfig(jit_level=config.jit_level))
+    return step
 
 
 def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
@@ -212,6 +236,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
             "stage": stage,
             "command": command,
             "cores": runtime.cores(),
+            "hardware": hardware_of(config, setup.device),
         },
         model={
             "config": without_folders(config).to_dict(),

@@ -77,7 +77,7 @@ class Model:
 def load_model(path: str | os.PathLike[str] | None = None, *, device: str | None = None) -> Model:
     """The model of a checkpoint or of a run's folder (its best); without a path the shipped one.
 
-    device: "CPU", "GPU" or "Ascend"; None takes the best available.
+    device: "CPU", "GPU" or "Ascend"; None takes an Ascend if there is one, else the CPU.
 
     Raises:
         UnsoundError: the file is damaged, or no checkpoint of ours.

@@ -13,7 +13,10 @@ from ferspore.verification.findings import Finding, listed, printable
 from ferspore.verification.subject import Shapes, Subject
 
 OF_A_TENSOR = re.compile(r"(moments|moment1|moment2|accum|stat|ema)\.(.+)")
-OF_THE_OPTIMIZER = {"global_step", "momentum", "learning_rate", "beta1_power", "beta2_power"}
+OF_THE_LOSS_SCALE = {"loss_scale.scale", "loss_scale.finite_steps"}
+OF_THE_OPTIMIZER = OF_THE_LOSS_SCALE | {
+    *("global_step", "momentum", "learning_rate", "beta1_power", "beta2_power")
+}
 LARGEST = 1e6  # of a weight or statistic; trained ones stay below a thousand
 
 
@@ -139,7 +142,7 @@ def check_values(tensors: Mapping[str, np.ndarray]) -> Finding:
             bad.append(f"{name} ({count:,} of {value.size:,})")
         elif _is_kernel(name, value) and value.min() == value.max():
             flat.append(f"{name} (all {value.flat[0]:g})")
-        elif np.abs(value).max() > LARGEST:
+        elif name not in OF_THE_LOSS_SCALE and np.abs(value).max() > LARGEST:
             huge.append(f"{name} ({np.abs(value).max():.3g})")
     if bad:
         text = f"NaN or infinite in {listed(bad)}: it cannot predict; take an earlier checkpoint"
