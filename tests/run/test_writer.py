@@ -11,12 +11,13 @@ import pytest
 from ferspore import files
 from ferspore.config.loading import load_config
 from ferspore.run.asked import AUTO, Asked, RefusalError, look
+from ferspore.run.best import best_value
 from ferspore.run.ckpt import read_ckpt, serialize
 from ferspore.run.decision import decide
 from ferspore.run.folder import list_snapshots
 from ferspore.run.names import BEST, FINAL, METRICS, sidecar_path
 from ferspore.run.sidecar import read_sidecar, read_sound
-from ferspore.run.writer import NotFiniteError, best_value, clean_leftovers
+from ferspore.run.writer import NotFiniteError, clean_leftovers
 from tests.run import engine, inspection, toy
 
 STEADY = {"seed": 1, "training.lr": 0.5, "training.epochs": 3}
@@ -175,7 +176,7 @@ def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read_ckpt(path)
 
-    monkeypatch.setattr("ferspore.run.writer.read_ckpt", refused)
+    monkeypatch.setattr("ferspore.run.best.read_ckpt", refused)
     with pytest.raises(OSError, match="Input/output"):
         best_value(tmp_path, "val_accuracy")
     monkeypatch.undo()

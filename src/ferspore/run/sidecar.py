@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -116,6 +117,20 @@ class ModelSidecar(_Sidecar):
     data: dict[str, Any]
     command: str
     history: History
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What every sidecar of a run says beside its progress.
+
+    ``snapshot`` holds config, data, teachers, stage, command and cores; ``model`` config, data,
+    teachers, usage and command, without any path of this machine.
+    """
+
+    run: str
+    face_size: int
+    snapshot: Mapping[str, Any]
+    model: Mapping[str, Any]
 
 
 # --- text -----------------------------------------------------------------------------------------
