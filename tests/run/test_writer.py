@@ -72,7 +72,7 @@ def test_a_copy_killed_anywhere_is_made_anew_or_goes_on_with_its_best(tmp_path, 
     source = tmp_path / "source"
     engine.train(source, STEADY, stop=5)
     assert (source / BEST).exists()
-    for at in range(1, 40):
+    for at in range(1, 60):
         folder = tmp_path / str(at)
         with disk.dying(at, 0.5):
             try:
@@ -141,6 +141,24 @@ def test_pruning_leaves_plain_mindspores_files(tmp_path):
     engine.train(tmp_path, resume=AUTO)
     assert all(path.exists() for path in plain)
     assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
+
+
+def test_a_snapshot_is_gone_for_good_before_its_sidecar_is(tmp_path, monkeypatch):
+    """A power cut may keep a later deletion and undo an earlier one; a sidecar alone is cleaned up,
+    a snapshot alone is a damaged one."""
+    done, remove, flush = [], files.remove, files.flush_folder
+    monkeypatch.setattr(files, "remove", lambda path: (done.append(path.name), remove(path)))
+    monkeypatch.setattr(files, "flush_folder", lambda path: (done.append("flushed"), flush(path)))
+    engine.train(tmp_path, {**STEADY, "checkpoint.keep_checkpoint_max": 1})
+    at = done.index("fer-1_2.ckpt")
+    assert done[at : at + 3] == ["fer-1_2.ckpt", "flushed", "fer-1_2.json"]
+
+
+def test_a_snapshot_that_a_power_cut_brought_back_is_pruned_at_the_end(tmp_path):
+    engine.train(tmp_path, STEADY)
+    (tmp_path / FINAL).unlink()
+    engine.train(tmp_path, {"checkpoint.keep_checkpoint_max": 1}, resume=AUTO)
+    assert names(tmp_path) == ["fer-3_2.ckpt"] and (tmp_path / FINAL).exists()
 
 
 def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):

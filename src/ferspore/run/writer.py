@@ -169,7 +169,8 @@ class RunWriter:
         while len(self.window) > self.keep:
             path = self.window.pop(0)
             try:
-                files.remove(path)  # first: a sidecar left alone is cleaned up at the next start
+                files.remove(path)
+                files.flush_folder(self.folder)  # a sidecar alone is cleaned up, a snapshot is not
                 files.remove(sidecar_path(path))
             except OSError as error:
                 self.say(f"warning: {path} could not be deleted ({error.strerror})")
@@ -215,6 +216,8 @@ class RunWriter:
         Accuracy, epoch and face size stand inside the file, too: it can be used without its
         sidecar, which can be made anew.
         """
+        if kind == "final":
+            self._prune()  # what a power cut brought back
         path = self.folder / (BEST if kind == "best" else FINAL)
         latest = self.progress.history[-1] if self.progress.history else {}
         told: dict[str, float | int | None] = {
