@@ -21,7 +21,7 @@ from ferspore.run.ckpt import (
     refuse_not_finite,
     write_ckpt,
 )
-from ferspore.run.folder import Holdings, Snapshot
+from ferspore.run.folder import Holdings, Snapshot, read_folder
 from ferspore.run.names import (
     BEST,
     CONFIG,
@@ -216,8 +216,9 @@ class RunWriter:
         Accuracy, epoch and face size stand inside the file, too: it can be used without its
         sidecar, which can be made anew.
         """
-        if kind == "final":
-            self._prune()  # what a power cut brought back
+        if kind == "final":  # with what a power cut brought back, or could not be read before
+            self.window = window_of(read_folder(self.folder), self.facts.run)
+            self._prune()
         path = self.folder / (BEST if kind == "best" else FINAL)
         latest = self.progress.history[-1] if self.progress.history else {}
         told: dict[str, float | int | None] = {
