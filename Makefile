@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: help setup train test lint bench soak samples verify predict
+.PHONY: help setup train test lint bench soak crash-states failing-calls samples verify predict
 
 help:
 	@echo "make setup            a virtual environment in $(VENV) with all that ferspore needs"
@@ -19,6 +19,8 @@ help:
 	@echo "make verify           is the model sound? MODEL=best_model.ckpt or a run's folder"
 	@echo "make test lint        the tests (under 5 minutes); ruff and mypy"
 	@echo "make bench soak       benchmarks; the long proofs (hours)"
+	@echo "make crash-states     every state that a power cut can leave (minutes)"
+	@echo "make failing-calls    every call to the file system fails once (minutes)"
 
 setup: $(READY)
 
@@ -60,6 +62,14 @@ endif
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 200 --damages 500
 	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py
+
+# Every state that a power cut can leave, and every call that can fail: docs/reliability.md.
+crash-states: $(READY)
+	@$(RUN) -m tests.crash.trace
+	@$(RUN) -m tests.crash_states
+
+failing-calls: $(READY)
+	@$(RUN) -m tests.failing_calls
 
 verify: $(READY)
 	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")

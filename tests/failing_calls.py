@@ -1,0 +1,47 @@
+"""Every call to the file system fails once: each open, read, write, fsync, rename, unlink, close,
+stat and listing of small runs, with each of EIO, ENOSPC, EACCES, EMFILE and EINTR; those that
+change the disk also fail from there on.
+
+    python -m tests.failing_calls [--every N]
+
+Each command must end in one line and its exit code, keep what it promised, and go on, when it is
+given again, to the undisturbed end. The figures go to docs/reliability.md with --every 1.
+"""
+
+import argparse
+import sys
+from collections import Counter
+
+from tests.crash.failing import ERRORS, befall
+from tests.crash.lives import SCENARIOS
+from tests.crash.power import power
+from tests.reliability import write_row
+
+LIVED = ("stopped and resumed", "continued in a copy", "in stages")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1)
+    asked = parser.parse_args()
+    fates: Counter[int | None] = Counter()
+    for scenario in SCENARIOS:
+        if scenario.name in LIVED:
+            with power() as one:
+                one.cuts_of(scenario)
+                mine = Counter(fate.code for fate in befall(one, scenario, ERRORS, asked.every))
+            fates += mine
+            print(f"{scenario.name}: {mine.total():,} faults, exit codes {dict(mine)}", flush=True)
+    codes = ", ".join(f"{n:,} exit code {code}" for code, n in sorted(fates.items()))
+    if asked.every == 1:
+        write_row(
+            "A failing call ends in one line; nothing is lost and the next resume ends the same",
+            "make failing-calls",
+            f"{fates.total():,} faults",
+            f"all held ({codes})",
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
