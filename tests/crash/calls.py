@@ -21,8 +21,9 @@ WRITING = os.O_WRONLY | os.O_RDWR
 class Listener:
     """What is told of every call; the default does nothing."""
 
-    def before(self, call: str, path: str) -> None:
-        """``call`` is about to be made; an OSError raised here is what the caller sees."""
+    def before(self, call: str, path: str) -> int | None:
+        """``call`` is about to be made; an OSError raised here is what the caller sees. A write
+        takes no more bytes than the number that is returned."""
 
     def after(self, call: str, path: str, *told: Any) -> None:
         """``call`` was made. told: of open whether the file is ``new`` and whether it is emptied;
@@ -36,8 +37,8 @@ class _File(io.FileIO):
     path: str
 
     def write(self, data) -> int:
-        self.calls.listener.before("write", self.path)
-        offset, written = self.tell(), super().write(data)
+        most = self.calls.listener.before("write", self.path)
+        offset, written = self.tell(), super().write(data if most is None else data[:most])
         self.calls.listener.after("write", self.path, offset, bytes(data[:written]))
         return written
 
@@ -66,9 +67,11 @@ class _File(io.FileIO):
 
 
 class Calls:
-    """The interception; ``listener`` may be exchanged at any time."""
+    """The interception; ``listener`` may be exchanged at any time. ``flushes``: whether fsync is
+    passed on."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, flushes: bool = False):
+        self.flushes = flushes
         self.prefix = str(root) + os.sep
         self.listener = Listener()
         self.descriptors: dict[int, str] = {}
@@ -156,7 +159,9 @@ class Calls:
         if mine is None:
             return self.real["fsync"](descriptor)
         self.listener.before("fsync", mine)
-        self.listener.after("fsync", mine)  # the disk below is memory: there is nothing to flush
+        if self.flushes:
+            self.real["fsync"](descriptor)
+        self.listener.after("fsync", mine)
         return None
 
     def _open_file(self, file, mode="r", buffering=-1, *others, **options):

@@ -17,6 +17,7 @@ from tests.run import engine
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EMFILE, errno.EINTR)
 CHANGES = ("write", "truncate", "fsync", "replace", "unlink", "mkdir", "rmdir")
+SHORT = 0  # no error: a write takes one byte only
 LASTING = ("write", "truncate", "fsync", "replace", "mkdir")
 CALLS = (*CHANGES, "open", "read", "close", "stat", "listdir", "scandir")
 REFUSALS = (RefusalError, ConfigError, RunLockedError)  # ferspore train ends in exit code 2
@@ -34,12 +35,15 @@ class Fault(Listener):
     seen: int = 0
     fired: bool = False
 
-    def before(self, call: str, path: str) -> None:
+    def before(self, call: str, path: str) -> int | None:
         self.seen += call == self.call
         due = call == self.call and self.seen == self.number
         if due or (self.fired and self.lasting and call in LASTING):
             self.fired = True
+            if self.error == SHORT:
+                return 1
             raise OSError(self.error, os.strerror(self.error), path)
+        return None
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,11 @@ def befall(power: Power, scenario: Scenario, errors: Sequence[int], step: int) -
 
 def _befall(power, scenario, at, call, errors, step, lasting) -> Iterator[Fate]:
     for number in count(1, step):
-        turn = errors if step == 1 else errors[number // step % len(errors) :][:1]
+        turn = [*errors, *([SHORT] if call == "write" else [])]
+        if step > 1:
+            turn = [turn[number // step % len(turn)]]
         for error in turn:
-            fault = Fault(call, error, number, lasting and error != errno.EINTR)
+            fault = Fault(call, error, number, lasting and error not in (errno.EINTR, SHORT))
             try:
                 fate = suffer(power, scenario, at, fault)
             except Exception as broken:
