@@ -5,7 +5,8 @@ change the disk also fail from there on.
     python -m tests.failing_calls [--every N]
 
 Each command must end in one line and its exit code, keep what it promised, and go on, when it is
-given again, to the undisturbed end. The figures go to docs/reliability.md with --every 1.
+given again, to the undisturbed end. With --every N one call in N fails, each with the next error.
+The figures go to docs/reliability.md.
 """
 
 import argparse
@@ -33,13 +34,13 @@ def main() -> int:
             fates += mine
             print(f"{scenario.name}: {mine.total():,} faults, exit codes {dict(mine)}", flush=True)
     codes = ", ".join(f"{n:,} exit code {code}" for code, n in sorted(fates.items()))
-    if asked.every == 1:
-        write_row(
-            "A failing call ends in one line; nothing is lost and the next resume ends the same",
-            "make failing-calls",
-            f"{fates.total():,} faults",
-            f"all held ({codes})",
-        )
+    share = f", one call in {asked.every}" if asked.every > 1 else ""
+    write_row(
+        "A failing call ends in one line; nothing is lost and the next resume ends the same",
+        "make failing-calls",
+        f"{fates.total():,} faults{share}",
+        f"all held ({codes})",
+    )
     return 0
 
 

@@ -72,6 +72,7 @@ def suffer(power: Power, scenario: Scenario, at: int, fault: Fault) -> Fate | No
         word = power.word.given
         assert fate.code != 2 or fault.call not in CHANGES, f"refused: {fate.text}"
         assert fate.code in (engine.DONE, engine.STOPPED) or fate.text.strip(), "without a text"
+        assert fate.code != 1 or "\n" not in fate.text, f"more than a line: {fate.text}"
         examine(power.root, word)
         go_on(scenario, at, power.root, word, power.reference)
         return fate
