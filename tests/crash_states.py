@@ -15,9 +15,10 @@ import time
 
 from tests.crash import lives, others
 from tests.crash.power import Cut, Power, power
-from tests.reliability import write_row
+from tests.reliability import record
 
 SECOND = 10
+PROMISE = "no power cut loses what was announced, and the end is the undisturbed one"
 
 
 def main() -> int:
@@ -45,12 +46,9 @@ def main() -> int:
         first, calls = first + found, calls + one.counted
         print(f"caches, outputs, table of a sweep: {one.counted} calls, {found:,} states")
     if asked.every == 1 and not broken:
-        write_row(
-            "No power cut loses what was announced; the end is the undisturbed one",
-            "make crash-states",
-            f"{first:,} states of {calls:,} calls, {second:,} after a second cut",
-            "all held",
-        )
+        figures = f"{first:,} states of {calls:,} calls, {second:,} after a second cut"
+        record(PROMISE, "make crash-states", figures, "every promise held")
+        print(f"{PROMISE}: {figures}")
     return 1 if broken else 0
 
 

@@ -16,8 +16,9 @@ from collections import Counter
 from tests.crash.failing import ERRORS, befall
 from tests.crash.lives import SCENARIOS
 from tests.crash.power import power
-from tests.reliability import write_row
+from tests.reliability import record
 
+PROMISE = "a failing call ends in one line, loses nothing, and the next resume ends the same"
 LIVED = ("stopped and resumed", "continued in a copy", "in stages")
 
 
@@ -35,12 +36,9 @@ def main() -> int:
             print(f"{scenario.name}: {mine.total():,} faults, exit codes {dict(mine)}", flush=True)
     codes = ", ".join(f"{n:,} exit code {code}" for code, n in sorted(fates.items()))
     share = f", one call in {asked.every}" if asked.every > 1 else ""
-    write_row(
-        "A failing call ends in one line; nothing is lost and the next resume ends the same",
-        "make failing-calls",
-        f"{fates.total():,} faults{share}",
-        f"all held ({codes})",
-    )
+    figures = f"{fates.total():,} faults{share}"
+    record(PROMISE, "make failing-calls", figures, f"every promise held; {codes}")
+    print(f"{PROMISE}: {figures}; {codes}")
     return 0
 
 

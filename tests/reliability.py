@@ -1,28 +1,21 @@
-"""The table of docs/reliability.md: each proof writes its own row."""
+"""The rows of docs/reliability.md: a promise, the command that proves it, and its last result."""
 
-import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import ferspore
-from tests.runs import ROOT
 
-PAGE = ROOT / "docs" / "reliability.md"
-
-
-def row(promise: str, command: str, count: str, result: str) -> str:
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    version = f"ferspore {ferspore.__version__}"
-    return f"| {promise} | `{command}` | {count} | {result} | {date} | {version} |"
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+HEAD = "| promise | command | count | result | date | version |"
 
 
-def write_row(promise: str, command: str, count: str, result: str) -> None:
-    """Print the row, and put it in the place of the promise's earlier one, or below the last."""
-    new, text = row(promise, command, count, result), PAGE.read_text(encoding="utf-8")
-    old = re.search(rf"^\| {re.escape(promise)} \|.*$", text, re.MULTILINE)
-    last = list(re.finditer(r"^\|.*\|$", text, re.MULTILINE))[-1]
-    if old:
-        text = text[: old.start()] + new + text[old.end() :]
-    else:
-        text = text[: last.end()] + "\n" + new + text[last.end() :]
-    PAGE.write_text(text, encoding="utf-8")
-    print(new)
+def record(promise: str, command: str, count: str, result: str, page: Path = PAGE) -> None:
+    """Put a row into the page's table, in the place of the promise's last one."""
+    cells = (promise, f"`{command}`", count, result, f"{datetime.now(UTC):%Y-%m-%d}")
+    row = f"| {' | '.join(cells)} | {ferspore.__version__} |"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    start = lines.index(HEAD) + 2
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    known = [i for i in range(start, end) if lines[i].startswith(f"| {promise} |")]
+    lines[known[0] if known else end : known[0] + 1 if known else end] = [row]
+    page.write_text("\n".join([*lines, ""]), encoding="utf-8")
