@@ -4,14 +4,14 @@
 PYTHON ?= python3.11
 CSV ?=
 IMAGE ?=
+DEVICE ?= CPU
 MODEL ?= checkpoints/fer2013-small/best_model.ckpt
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-DEVICE ?= CPU
-
-.PHONY: help setup train test lint bench soak samples verify predict device-check precision-proof
+.PHONY: help setup train test lint bench soak crash-states failing-calls samples verify predict \
+  device-check precision-proof
 
 help:
 	@echo "make setup            a virtual environment in $(VENV) with all that ferspore needs"
@@ -23,6 +23,8 @@ help:
 	@echo "make bench soak       benchmarks; the long proofs (hours)"
 	@echo "make device-check     does DEVICE=Ascend compute what it should? One page (5 minutes)"
 	@echo "make precision-proof  is float16 as accurate as float32? Two runs (minutes)"
+	@echo "make crash-states     every state that a power cut can leave (minutes)"
+	@echo "make failing-calls    every call to the file system fails once (minutes)"
 
 setup: $(READY)
 
@@ -72,6 +74,14 @@ device-check: $(READY)
 
 precision-proof: $(READY)
 	@$(RUN) -m tests.precision_proof
+
+# Every state that a power cut can leave, and every call that can fail: docs/reliability.md.
+crash-states: $(READY)
+	@$(RUN) -m tests.crash.trace
+	@$(RUN) -m tests.crash_states
+
+failing-calls: $(READY)
+	@$(RUN) -m tests.failing_calls
 
 verify: $(READY)
 	@$(RUN) verify_model.py --ckpt $(MODEL) $(if $(CSV),--csv "$(CSV)")

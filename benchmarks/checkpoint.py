@@ -18,10 +18,11 @@ from pathlib import Path
 
 from common import BATCH, begin, configured, prepare, spread, write_record
 
+from ferspore.run.best import best_value
 from ferspore.run.folder import checked, read_folder
 from ferspore.run.names import BEST
 from ferspore.run.progress import Progress
-from ferspore.run.writer import RunWriter, best_value
+from ferspore.run.writer import RunWriter
 
 EPOCH_STEPS = 224  # of FER2013's 28,709 training faces
 EPOCHS = 40

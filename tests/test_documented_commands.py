@@ -69,13 +69,10 @@ SMALL = {
 }  # fmt: skip
 SMALLER = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 LONG = ("benchmarks/", "tests/soak")  # only their arguments are read
-MODULES = (
-    "pip",
-    "pytest",
-    "ruff",
-    "tests.device_check",
-    "tests.precision_proof",
-)  # of `python -m`: not run, but have to be there
+MODULES = (  # of `python -m`: not run, but have to be there
+    *("pip", "pytest", "ruff", "tests.device_check", "tests.precision_proof"),
+    *("tests.crash.trace", "tests.crash_states", "tests.failing_calls"),
+)
 CODES = {  # exit codes other than 0
     # Announced: the shipped model is there, and a run never overwrites one.
     "python src/train.py --config configs/default.yaml --data_csv fer2013.csv --name fer2013-small":

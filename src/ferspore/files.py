@@ -26,7 +26,6 @@ def write_file(path: Path, *parts: bytes | memoryview) -> None:
         OSError: it could not be written; what was at ``path`` is still there.
     """
     rename(write_beside(path, *parts), path)
-    flush_folder(path.parent)
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -62,8 +61,9 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Put a file at ``target``, over what is there; ``flush_folder`` makes that last."""
+    """Put a file at ``target``, over what is there, for good."""
     source.replace(target)
+    flush_folder(target.parent)
 
 
 def read_file(path: Path) -> bytes:

@@ -20,7 +20,8 @@ from ferspore.run.names import CONFIG
 from ferspore.run.opening import opened
 from ferspore.run.plain import read_plain
 from ferspore.run.progress import Progress
-from ferspore.run.writer import Facts, NotFiniteError, RunWriter, clean_leftovers, window_of
+from ferspore.run.sidecar import Facts
+from ferspore.run.writer import NotFiniteError, RunWriter, clean_leftovers, window_of
 from tests.run import toy
 
 DONE, DIVERGED, STOPPED = 0, 1, 130

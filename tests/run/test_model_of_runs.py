@@ -5,25 +5,22 @@ In the suite 300 lives, the same each time; with FERSPORE_LIVES=N (make soak) N 
 the first that breaks a promise is told in its shortest form.
 """
 
-import json
 import os
 import shutil
 import tempfile
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from ferspore.config.loading import load_config
-from ferspore.run import ckpt, folder, sidecar
+from ferspore.run import sidecar
 from ferspore.run.asked import AUTO, Asked
 from tests.run import engine, toy
 from tests.run.invariants import Bookkeeping
+from tests.run.remembered import Clock, remember
 
 LONG = "FERSPORE_LIVES" in os.environ
 LIVES = int(os.environ.get("FERSPORE_LIVES", "300"))
@@ -60,17 +57,6 @@ KILLS = st.one_of(st.none(), st.none(), st.integers(1, 50), st.sampled_from(FILE
 SHARES = st.sampled_from([0.0, 0.5, 1.0])
 NAMES = st.sampled_from(("a", "a", "a", *FOLDERS))  # one of them has the longest life
 INTO = st.sampled_from((None, None, *FOLDERS))  # None: the same
-
-
-class Clock:
-    """Stands in for datetime in the module that dates files."""
-
-    def __init__(self):
-        self.time = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self, zone):
-        self.time += timedelta(seconds=1)
-        return self.time
 
 
 class Lives(RuleBasedStateMachine):
@@ -186,34 +172,6 @@ class Lives(RuleBasedStateMachine):
     @rule(name=NAMES, into=st.sampled_from(FOLDERS), which=st.integers(0, 9))
     def mix(self, name, into, which):
         self.books.mix(self.root / name, self.root / into, which)
-
-
-def unindented(values, indent=None, **options) -> str:
-    """As json.dumps; its indentation takes ten times as long."""
-    return json.dumps(values, **options)
-
-
-def remember(patch) -> None:
-    """What is slow and depends on nothing but its arguments is done once for all lives."""
-    texts = lru_cache(maxsize=5_000)(engine.config_yaml)
-    parsed = lru_cache(maxsize=5_000)(ckpt.parse_ckpt)
-    serialize, serialized = ckpt.serialize, {}
-
-    def serialized_once(tensors, info):
-        key = (*((name, value.tobytes()) for name, value in tensors.items()), *info.items())
-        if key not in serialized:
-            serialized[key] = serialize(tensors, info)
-        return serialized[key]
-
-    read = lru_cache(maxsize=5_000)(lambda path, _: load_config(path))
-    patch.setattr(engine, "config_yaml", texts)
-    patch.setattr(ckpt, "serialize", serialized_once)
-    patch.setattr(engine, "serialize", serialized_once)
-    patch.setattr(ckpt, "parse_ckpt", parsed)
-    patch.setattr(sidecar, "parse_ckpt", parsed)
-    patch.setattr(folder, "load_config", lambda path: read(path, path.read_bytes()))
-    patch.setattr(sidecar, "versions", dict)
-    patch.setattr(sidecar, "json", SimpleNamespace(loads=json.loads, dumps=unindented))
 
 
 def test_no_sequence_of_commands_kills_and_damages_breaks_a_promise(monkeypatch, capsys):

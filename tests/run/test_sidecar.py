@@ -1,6 +1,7 @@
 """The JSON beside a checkpoint: sealed, checked, upgraded, published after its file."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,12 +141,14 @@ def test_a_checkpoint_with_a_nan_is_not_sound(snapshot):
 
 
 def test_the_sidecar_comes_after_its_file(tmp_path, monkeypatch):
-    path, renamed = tmp_path / "fer-1_1.ckpt", []
-    real = files.rename
-    monkeypatch.setattr(files, "rename", lambda a, b: (renamed.append(b.name), real(a, b)))
+    """And each name lasts before the next changes: a power cut may otherwise undo the earlier."""
+    path, done = tmp_path / "fer-1_1.ckpt", []
+    replace, flush = Path.replace, files.flush_folder
+    monkeypatch.setattr(Path, "replace", lambda a, b: (done.append(b.name), replace(a, b))[1])
+    monkeypatch.setattr(files, "flush_folder", lambda at: (done.append("flushed"), flush(at)))
     waiting = files.write_beside(path, b"content")
     publish(waiting, path, b"sidecar")
-    assert renamed == ["fer-1_1.ckpt", "fer-1_1.json"]
+    assert done == ["flushed", "fer-1_1.ckpt", "flushed", "fer-1_1.json", "flushed"]
     assert sidecar_path(path).read_bytes() == b"sidecar"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -162,6 +165,19 @@ def test_a_publication_that_was_cut_is_finished_only_for_its_file(tmp_path):
     for wrong in (b"cut", seal({}), seal({"checkpoint": "x.ckpt", "sha256": "0"})):
         waiting = files.write_beside(tmp_path / "fer-2_1.json", wrong)
         assert not roll_forward(waiting)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_whose_sidecar_still_waits_is_sound(snapshot, first):
+    """As after a power cut between the two renames, before the next resume."""
+    files.beside(sidecar_path(snapshot)).write_bytes(sidecar_path(snapshot).read_bytes())
+    if first:
+        sidecar_path(snapshot).unlink()
+    else:  # of the file that was replaced
+        reseal(snapshot, sha256="0" * 64)
+    assert read_sound(snapshot)[1].checkpoint == snapshot.name
+    found = Verifier().verify(snapshot).findings
+    assert [finding.level for finding in found if finding.name == "sidecar"] == ["PASS"]
 
 
 def test_a_file_is_described_under_its_last_name(tmp_path):

@@ -11,12 +11,13 @@ import pytest
 from ferspore import files
 from ferspore.config.loading import load_config
 from ferspore.run.asked import AUTO, Asked, RefusalError, look
+from ferspore.run.best import best_value
 from ferspore.run.ckpt import read_ckpt, serialize
 from ferspore.run.decision import decide
 from ferspore.run.folder import list_snapshots
 from ferspore.run.names import BEST, FINAL, METRICS, sidecar_path
 from ferspore.run.sidecar import read_sidecar, read_sound
-from ferspore.run.writer import NotFiniteError, best_value, clean_leftovers
+from ferspore.run.writer import NotFiniteError, clean_leftovers
 from tests.run import engine, inspection, toy
 
 STEADY = {"seed": 1, "training.lr": 0.5, "training.epochs": 3}
@@ -71,7 +72,7 @@ def test_a_copy_killed_anywhere_is_made_anew_or_goes_on_with_its_best(tmp_path, 
     source = tmp_path / "source"
     engine.train(source, STEADY, stop=5)
     assert (source / BEST).exists()
-    for at in range(1, 40):
+    for at in range(1, 60):
         folder = tmp_path / str(at)
         with disk.dying(at, 0.5):
             try:
@@ -142,6 +143,24 @@ def test_pruning_leaves_plain_mindspores_files(tmp_path):
     assert [n for n in names(tmp_path) if n != "fer-1_1.ckpt"] == ["fer-3_2.ckpt"]
 
 
+def test_a_snapshot_is_gone_for_good_before_its_sidecar_is(tmp_path, monkeypatch):
+    """A power cut may keep a later deletion and undo an earlier one; a sidecar alone is cleaned up,
+    a snapshot alone is a damaged one."""
+    done, remove, flush = [], files.remove, files.flush_folder
+    monkeypatch.setattr(files, "remove", lambda path: (done.append(path.name), remove(path)))
+    monkeypatch.setattr(files, "flush_folder", lambda path: (done.append("flushed"), flush(path)))
+    engine.train(tmp_path, {**STEADY, "checkpoint.keep_checkpoint_max": 1})
+    at = done.index("fer-1_2.ckpt")
+    assert done[at : at + 3] == ["fer-1_2.ckpt", "flushed", "fer-1_2.json"]
+
+
+def test_a_snapshot_that_a_power_cut_brought_back_is_pruned_at_the_end(tmp_path):
+    engine.train(tmp_path, STEADY)
+    (tmp_path / FINAL).unlink()
+    engine.train(tmp_path, {"checkpoint.keep_checkpoint_max": 1}, resume=AUTO)
+    assert names(tmp_path) == ["fer-3_2.ckpt"] and (tmp_path / FINAL).exists()
+
+
 def test_a_new_folder_lasts_with_those_above_it(tmp_path, monkeypatch):
     flushed, real = set(), files.flush_folder
     monkeypatch.setattr(files, "flush_folder", lambda path: flushed.add(path) or real(path))
@@ -175,7 +194,7 @@ def test_a_best_model_that_cannot_be_read_is_not_replaced(tmp_path, monkeypatch)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read_ckpt(path)
 
-    monkeypatch.setattr("ferspore.run.writer.read_ckpt", refused)
+    monkeypatch.setattr("ferspore.run.best.read_ckpt", refused)
     with pytest.raises(OSError, match="Input/output"):
         best_value(tmp_path, "val_accuracy")
     monkeypatch.undo()

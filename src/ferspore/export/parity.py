@@ -66,5 +66,4 @@ def publish(
         files.remove(waiting)
         raise
     files.rename(waiting, output)
-    files.flush_folder(output.parent)
     return Exported(output, len(content), apart, source.metadata, source.lines)

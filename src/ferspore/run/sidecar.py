@@ -8,6 +8,8 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -119,6 +121,20 @@ class ModelSidecar(_Sidecar):
     history: History
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What every sidecar of a run says beside its progress.
+
+    ``snapshot`` holds config, data, teachers, stage, command, cores and hardware; ``model`` config,
+    data, teachers, usage and command, without any path of this machine.
+    """
+
+    run: str
+    face_size: int
+    snapshot: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
 # --- text -----------------------------------------------------------------------------------------
 
 
@@ -173,7 +189,24 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     Raises:
         UnsoundError: missing, damaged, of another file, or of a format that is not known.
     """
-    path = sidecar_path(checkpoint)
+    return _read_sidecar(checkpoint, sidecar_path(checkpoint))
+
+
+def sidecar_for(checkpoint: Path, sha256: str) -> SnapshotSidecar | ModelSidecar:
+    """The same of a checkpoint with this content: a publication that was cut between its two
+    renames left the new sidecar beside its place.
+
+    Raises:
+        UnsoundError: see ``read_sidecar``.
+    """
+    with suppress(UnsoundError):
+        waiting = _read_sidecar(checkpoint, files.beside(sidecar_path(checkpoint)))
+        if waiting.sha256 == sha256:
+            return waiting
+    return read_sidecar(checkpoint)
+
+
+def _read_sidecar(checkpoint: Path, path: Path) -> SnapshotSidecar | ModelSidecar:
     try:
         text = files.read_file(path)
     except FileNotFoundError:
@@ -226,14 +259,15 @@ def read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
     Raises:
         UnsoundError: any of that is not so; UnreadableError: it is not known.
     """
-    try:
-        return _read_sound(path)
-    except UnsoundError:
-        return _read_sound(path)  # a trainer may have been between its two renames
+    sidecar = sidecar_path(path)
+    for place in (sidecar, files.beside(sidecar)):  # of a publication between its two renames
+        with suppress(UnsoundError):
+            return _read_sound(path, place)
+    return _read_sound(path, sidecar)  # or a trainer has ended it meanwhile
 
 
-def _read_sound(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
-    sidecar = read_sidecar(path)
+def _read_sound(path: Path, sidecar_at: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
+    sidecar = _read_sidecar(path, sidecar_at)
     try:
         size = path.stat().st_size
         if size != sidecar.bytes:
@@ -287,13 +321,14 @@ def _installed(package: str) -> str:
 def publish(beside: Path, path: Path, sidecar: bytes) -> None:
     """Put the whole and flushed file ``beside`` at ``path``, and its sealed sidecar after it.
 
-    The sidecar is flushed beside its place before the checkpoint takes its own, so that a kill
-    between the two renames can be rolled forward (``roll_forward``).
+    The sidecar is flushed beside its place before the checkpoint takes its own, so that a stop
+    between the two renames can be rolled forward (``roll_forward``). Its name is, too: a power cut
+    may otherwise keep the rename and lose the file.
     """
     waiting = files.write_beside(sidecar_path(path), sidecar)
+    files.flush_folder(path.parent)
     files.rename(beside, path)
     files.rename(waiting, sidecar_path(path))
-    files.flush_folder(path.parent)
 
 
 def roll_forward(waiting: Path) -> bool:
@@ -311,5 +346,4 @@ def roll_forward(waiting: Path) -> bool:
     except (UnsoundError, FileNotFoundError, KeyError, ValueError):
         return False
     files.rename(waiting, path)
-    files.flush_folder(path.parent)
     return True

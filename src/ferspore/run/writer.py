@@ -6,30 +6,22 @@ is safe, and the best model is never replaced by a lower one.
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ferspore import files
 from ferspore.config.yaml_text import config_yaml
-from ferspore.labels import EMOTIONS
 from ferspore.run.asked import Decision, same_folder
+from ferspore.run.best import Weights, best_value, model_sidecar, read_best, repair_best
 from ferspore.run.ckpt import (
-    Contents,
-    UnreadableError,
     UnsoundError,
-    not_finite,
-    parameter_count,
     read_ckpt,
     refuse_not_finite,
     write_ckpt,
 )
-from ferspore.run.folder import Holdings, Snapshot
+from ferspore.run.folder import Holdings, Snapshot, read_folder
 from ferspore.run.names import (
     BEST,
     CONFIG,
@@ -42,37 +34,20 @@ from ferspore.run.names import (
 from ferspore.run.progress import Progress, is_better
 from ferspore.run.sidecar import (
     FILE_FIELDS,
-    ModelSidecar,
+    Facts,
     SnapshotSidecar,
     describe_file,
     publish,
-    read_sidecar,
-    read_sound,
     roll_forward,
     seal,
 )
 from ferspore.tables import Say
 
 ABOVE = 3  # folders that may be as new as a stage's: its run's, checkpoints, and where that is
-Weights = Mapping[str, np.ndarray]
 
 
 class NotFiniteError(Exception):
     """The weights became NaN or infinite: going on would only destroy more."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What every sidecar of a run says beside its progress.
-
-    ``snapshot`` holds config, data, teachers, stage, command, cores and hardware; ``model`` config,
-    data, teachers, usage and command, without any path of this machine.
-    """
-
-    run: str
-    face_size: int
-    snapshot: Mapping[str, Any]
-    model: Mapping[str, Any]
 
 
 class RunWriter:
@@ -127,7 +102,7 @@ class RunWriter:
         best = snapshot.path.with_name(BEST)
         mine = (snapshot.sidecar.run, self.progress.best_epoch, self.progress.best_accuracy)
         try:
-            _, sidecar = _read_best(best)
+            _, sidecar = read_best(best)
             if (sidecar.run, sidecar.best_epoch, sidecar.best_accuracy) == mine:
                 _copy(best, self.folder)
         except UnsoundError:
@@ -194,7 +169,8 @@ class RunWriter:
         while len(self.window) > self.keep:
             path = self.window.pop(0)
             try:
-                files.remove(path)  # first: a sidecar left alone is cleaned up at the next start
+                files.remove(path)
+                files.flush_folder(self.folder)  # a sidecar alone is cleaned up, a snapshot is not
                 files.remove(sidecar_path(path))
             except OSError as error:
                 self.say(f"warning: {path} could not be deleted ({error.strerror})")
@@ -240,6 +216,9 @@ class RunWriter:
         Accuracy, epoch and face size stand inside the file, too: it can be used without its
         sidecar, which can be made anew.
         """
+        if kind == "final":  # with what a power cut brought back, or could not be read before
+            self.window = window_of(read_folder(self.folder), self.facts.run)
+            self._prune()
         path = self.folder / (BEST if kind == "best" else FINAL)
         latest = self.progress.history[-1] if self.progress.history else {}
         told: dict[str, float | int | None] = {
@@ -294,106 +273,3 @@ def clean_leftovers(folder: Path) -> None:
         snapshot = path.with_suffix(".ckpt")
         if SNAPSHOT_NAME.fullmatch(snapshot.name) and not snapshot.exists():
             files.remove(path)
-
-
-def model_sidecar(
-    described: Mapping[str, Any],
-    kind: Literal["best", "final"],
-    weights: Weights,
-    info: Mapping[str, float | int],
-    monitor: str,
-    facts: Facts,
-    history: list[dict[str, Any]],
-) -> bytes:
-    """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file."""
-    return seal(
-        {
-            **described,
-            "kind": kind,
-            "run": facts.run,
-            "face_size": facts.face_size,
-            "best_accuracy": info.get("best_accuracy"),
-            "best_epoch": info.get("best_epoch"),
-            "epoch": info.get("epoch_num", 0),
-            "monitor": monitor,
-            "val_loss": info.get("val_loss"),
-            "parameters": parameter_count({name: value.shape for name, value in weights.items()}),
-            "classes": list(EMOTIONS),
-            "history": history,
-            **facts.model,
-        }
-    )
-
-
-def best_value(folder: Path, monitor: str) -> float | None:
-    """The monitored value of the folder's best model, None without one or where it is damaged.
-
-    It stands inside the file; for a file that plain MindSpore wrote, in the sidecar.
-
-    Raises:
-        OSError: the file is there and cannot be read: it may be better than any other.
-    """
-    path, key = folder / BEST, "best_accuracy" if monitor == "val_accuracy" else "val_loss"
-    try:
-        contents = read_ckpt(path)
-        if _is_damaged(path, contents):
-            return None
-        value = contents.info.get(key)
-        return value if value is not None else getattr(_read_best(path)[1], key)
-    except (FileNotFoundError, UnsoundError):
-        return None
-
-
-def _read_best(path: Path) -> tuple[Contents, SnapshotSidecar | ModelSidecar]:
-    """``read_sound``, but a best model that cannot be read now is not taken for a bad one.
-
-    Raises:
-        UnsoundError: it is missing or not sound.
-        OSError: it cannot be read.
-    """
-    try:
-        return read_sound(path)
-    except UnreadableError as error:
-        raise OSError(
-            f"{path}: {error}; it may be better than the next best, so it is not replaced"
-        ) from error
-
-
-def _is_damaged(path: Path, contents: Contents) -> bool:
-    """Whether a best model calls itself the one of its sidecar, but is not."""
-    try:
-        sidecar = read_sidecar(path)
-    except UnsoundError:
-        return False
-    names = ("best_accuracy", "best_epoch")
-    same = all(contents.info.get(name) == getattr(sidecar, name) for name in names)
-    return same and files.file_sha256(path) != sidecar.sha256
-
-
-def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
-    """Make best_model.json agree with best_model.ckpt again, from what stands inside the file.
-
-    Returns what was found and done, or None where nothing was wrong.
-    """
-    path = folder / BEST
-    if not path.exists():
-        return None
-    try:
-        _read_best(path)
-        return None
-    except UnsoundError as error:
-        reason = str(error)
-    try:
-        contents = read_ckpt(path)
-    except UnsoundError as error:
-        return f"{path}: {error}; it is not used, and the next best model replaces it"
-    if _is_damaged(path, contents):
-        return f"{path}: {reason}; it is not used, and the next best model replaces it"
-    finite = all(map(math.isfinite, contents.info.values())) and not not_finite(contents.tensors)
-    if "best_accuracy" not in contents.info or not finite:
-        return None
-    described = {**describe_file(path, path.name), "sequence": 0}
-    tensors, info = contents.tensors, contents.info
-    sidecar = model_sidecar(described, "best", tensors, info, monitor, facts, [])
-    files.write_file(sidecar_path(path), sidecar)
-    return f"{path}: {reason}; the sidecar was made anew from the accuracy and epoch in the file"

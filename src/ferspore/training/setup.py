@@ -22,8 +22,7 @@ from ferspore.network.resnet import Architecture, build_network
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import Schedule, StepSettings, TrainStep
 from ferspore.run.asked import RefusalError
-from ferspore.run.sidecar import SnapshotSidecar
-from ferspore.run.writer import Facts
+from ferspore.run.sidecar import Facts, SnapshotSidecar
 from ferspore.tables import Say
 from ferspore.training.teachers import Teacher, load_teachers
 

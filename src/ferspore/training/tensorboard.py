@@ -91,9 +91,8 @@ class EventLog(Callback):
         self._write(head(self.values, self.config_text))
         self._write(curves(history, known))
         self._write(merged_images([*known, *self._images()], history))
-        self.writer.flush()
+        self.writer.flush()  # to the disk
         files.rename(files.beside(path), path)
-        files.flush_folder(self.folder)
         self.written = len(history)
         for old in older:
             files.remove(old)

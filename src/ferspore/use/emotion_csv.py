@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from ferspore.files import beside, flush, flush_folder, remove, rename
+from ferspore.files import beside, flush, remove, rename
 from ferspore.labels import EMOTIONS
 from ferspore.use.moving import Frame
 
@@ -44,7 +44,6 @@ class EmotionCsv:
             if kind is None:
                 flush(self.waiting)
                 rename(self.waiting, self.path)
-                flush_folder(self.path.parent)
         finally:
             remove(self.waiting)
 

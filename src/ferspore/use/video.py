@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ferspore.files import beside, flush, flush_folder, remove, rename
+from ferspore.files import beside, flush, remove, rename
 from ferspore.use.images import MAX_PIXELS
 from ferspore.use.opencv import opencv
 
@@ -182,4 +182,3 @@ class Film:
                 raise VideoError(f"{self.path}: could not be written")
         flush(self.waiting)
         rename(self.waiting, self.path)
-        flush_folder(self.path.parent)

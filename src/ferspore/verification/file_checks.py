@@ -6,7 +6,7 @@ from pathlib import Path
 from ferspore.files import read_file
 from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt
 from ferspore.run.names import SNAPSHOT_NAME, sidecar_path
-from ferspore.run.sidecar import read_sidecar
+from ferspore.run.sidecar import sidecar_for
 from ferspore.tables import counted
 from ferspore.verification.findings import Finding, Level, printable
 from ferspore.verification.subject import Sidecar
@@ -31,8 +31,9 @@ def check_file(path: Path) -> tuple[bytes, Finding]:
 
 def check_sidecar(path: Path, content: bytes) -> tuple[Sidecar | None, Finding]:
     """The sidecar where it is sound in itself, and whether the file is the one it describes."""
+    digest = hashlib.sha256(content).hexdigest()
     try:
-        sidecar = read_sidecar(path)
+        sidecar = sidecar_for(path, digest)
     except UnsoundError as error:
         level: Level = "FAIL" if sidecar_path(path).exists() else "WARN"
         is_snapshot = SNAPSHOT_NAME.fullmatch(path.name)
@@ -42,7 +43,7 @@ def check_sidecar(path: Path, content: bytes) -> tuple[Sidecar | None, Finding]:
         fault = "cut short" if len(content) < sidecar.bytes else "not the file that was written"
         text = f"{len(content):,} bytes where the sidecar says {sidecar.bytes:,}: {fault}"
         return sidecar, Finding("FAIL", "sidecar", text)
-    if hashlib.sha256(content).hexdigest() != sidecar.sha256:
+    if digest != sidecar.sha256:
         text = "the content is not what was written (sha256): damaged or replaced, same length"
         return sidecar, Finding("FAIL", "sidecar", text)
     text = f"{sidecar.kind}, sha256 {sidecar.sha256[:12]} and length agree"
