@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_ckpt_argument(parser, required=False)
     common.add_tta_argument(parser)
     parser.add_argument("--recursive", action="store_true", help="images in subfolders, too")
-    parser.add_argument("--no_detect", action="store_true", help="each image is one face")
+    common.add_detector_arguments(parser)
     parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
     parser.add_argument(
         "--second_guess", action="store_true", help="name two emotions of each face in the copies"
@@ -49,7 +49,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     ckpt = common.checkpoint(arguments.ckpt)
     evaluator = common.load_network(ckpt, arguments.device_target)
-    detector = None if arguments.no_detect else common.face_detector()
+    detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)

@@ -47,15 +47,25 @@ def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     copy.paste(shown)
     draw = ImageDraw.Draw(copy)
     for mark, label in zip(marks, labels, strict=True):
-        square = mark.square
-        left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
-        draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
+        left, top = _framed(draw, mark, zoom)
         x = max(0, min(left, copy.width - label[0]))
         y = max(0, min(top - label[1] if top >= label[1] else top, copy.height - label[1]))
         draw.rectangle((x, y, x + label[0] - 1, y + label[1] - 1), fill=mark.fill)
         written = (x + _pad(font), y + _pad(font))
         draw.text(written, mark.text, fill=_readable_on(mark.fill), font=font)
     return copy
+
+
+def _framed(draw: ImageDraw.ImageDraw, mark: Mark, zoom: float) -> tuple[int, int]:
+    """Draw a square's frame; returns its left and its uppermost pixel."""
+    if mark.square.angle:
+        corners = [(round(x * zoom), round(y * zoom)) for x, y in mark.square.corners]
+        draw.line([*corners, *corners[:2]], fill=mark.fill, width=3, joint="curve")
+        return min(x for x, _ in corners), min(y for _, y in corners)
+    square = mark.square
+    left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
+    draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
+    return left, top
 
 
 def _readable_on(colour: str) -> str:

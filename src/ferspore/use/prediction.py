@@ -10,7 +10,8 @@ import numpy as np
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.pictures.style import EMOTION_COLOURS
 from ferspore.use.annotation import Mark, annotate
-from ferspore.use.faces import FaceDetector, Square, centre_square, cut_face
+from ferspore.use.detection import FaceDetector
+from ferspore.use.faces import Square, centre_square, cut_face
 from ferspore.use.images import ImageError, image_files, read_picture
 
 UNCERTAIN = 0.5  # confidences below it are drawn faded
