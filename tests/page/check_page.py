@@ -30,7 +30,7 @@ def modules(chromium, url):
 @pytest.mark.parametrize("name", PHOTOS)
 def test_faces_and_probabilities_are_those_of_predict(name, modules, photos, predicted):
     found = modules.evaluate("faces", browser.in_base64(photos[name]))
-    assert len(found) == len(predicted[name]) == {"two": 2, "none": 0}.get(name, 1)
+    assert len(found) == len(predicted[name]) == {"two": 2, "cat": 0}.get(name, 1)
     for face, expected in zip(found, predicted[name], strict=True):
         for key in ("left", "top", "side"):
             assert abs(face["square"][key] - expected[key]) <= 1
@@ -106,7 +106,7 @@ def has_colour(page, face) -> bool:
 
 
 def test_no_face_is_said(page, photos):
-    page.set_input_files("#file", photos["none"])
+    page.set_input_files("#file", photos["cat"])
     expect(page.locator("#summary")).to_have_text("No face found.")
     expect(page.locator("#faces li")).to_have_count(0)
 
@@ -197,7 +197,7 @@ def focused(page) -> str:
 def test_another_source_turns_the_camera_off(page, photos):
     page.click("#camera")
     expect(page.locator("#camera")).to_have_text("Stop camera")
-    page.set_input_files("#file", photos["none"])
+    page.set_input_files("#file", photos["cat"])
     expect(page.locator("#camera")).to_have_text("Start camera")
     expect(page.locator("#summary")).to_have_text("No face found.")
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from skimage import data
 
 from tests.page import browser
+from tests.photographs import photograph
 from tests.runs import ROOT
 
 
 def photographs() -> dict[str, Image.Image]:
-    """Those of scikit-image (public domain), and what can be made of them."""
-    astronaut, man = Image.fromarray(data.astronaut()), Image.fromarray(data.camera())
+    """A few, and what can be made of them."""
+    astronaut = photograph("astronaut")
     two = Image.new("RGB", (900, 420), "grey")
     two.paste(astronaut.resize((400, 400)), (10, 10))
     two.paste(astronaut.resize((250, 250)).transpose(Image.Transpose.FLIP_LEFT_RIGHT), (600, 90))
@@ -29,13 +29,13 @@ def photographs() -> dict[str, Image.Image]:
     see_through.paste((9, 9, 9, 0), (300, 0, 512, 512))
     return {
         "astronaut": astronaut,
-        "cameraman": man,
+        "grey": photograph("profile").convert("L"),
         "turned": astronaut.rotate(45, expand=True),
         "two": two,
         "tall": tall,
         "see_through": see_through,
         "large": astronaut.resize((1700, 1700), Image.Resampling.BICUBIC),
-        "none": Image.fromarray(data.text()),
+        "cat": photograph("cat"),
     }
 
 
@@ -65,7 +65,7 @@ def video(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("video") / "clip.webm"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 12, (512, 512))
     for step in range(24):
-        writer.write(np.roll(data.astronaut()[..., ::-1], step, axis=1))
+        writer.write(np.roll(np.asarray(photograph("astronaut"))[..., ::-1], step, axis=1))
     writer.release()
     return path
 
@@ -73,7 +73,7 @@ def video(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def camera_film(tmp_path_factory) -> Path:
     film = io.BytesIO()
-    Image.fromarray(data.astronaut()).crop((16, 64, 496, 424)).save(film, "JPEG", quality=95)
+    photograph("astronaut").crop((16, 64, 496, 424)).save(film, "JPEG", quality=95)
     path = tmp_path_factory.mktemp("camera") / "astronaut.mjpeg"
     path.write_bytes(film.getvalue() * 2)
     return path
