@@ -174,7 +174,7 @@ def test_the_camera_by_keyboard_alone(page):
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_have_text("The camera is on.")
     expect(page.locator("#summary")).to_have_text(re.compile("^One face: happy 0"))
-    expect(page.locator("#speed")).to_have_text(re.compile(r"^\d+ frames a second$"))
+    expect(page.locator("#speed")).to_have_text(re.compile(r"^\d+\.\d frames a second$"))
     expect(page.locator("#timeline")).to_be_visible()
     page.keyboard.press("Space")
     expect(page.locator("#status")).to_have_text("The camera is off.")

@@ -38,43 +38,50 @@ def main(words: list[str]) -> int:
     return common.run(work, parser(), words)
 
 
-def work(arguments: argparse.Namespace) -> None:
+def work(arguments: argparse.Namespace) -> int:
     from ferspore.demo.site import MissingRuntimeError, require_runtime
+    from ferspore.export.onnx_model import MissingPackageError
+    from ferspore.export.parity import ParityError
+    from ferspore.run.ckpt import UnsoundError
 
     try:
         require_runtime()
-    except MissingRuntimeError as error:
+        ckpt = common.checkpoint(arguments.ckpt)
+        if not ckpt.is_file():
+            raise common.ToolError(f"{ckpt}: no such file")
+        files = page_files(ckpt, str(ckpt) if arguments.ckpt else "the shipped one")
+    except (MissingRuntimeError, MissingPackageError) as error:
         raise common.ToolError(error) from error
-    files = page_files(arguments.ckpt)
+    except UnsoundError as error:
+        raise common.ToolError(f"{ckpt}: {error}") from error
+    except ParityError as error:
+        return common.fail(error)
+    serve(files, arguments.port, browser=not arguments.no_browser)
+    return 0
+
+
+def page_files(ckpt: Path, name: str) -> "dict[str, File]":
+    from ferspore.demo.site import site
+    from ferspore.export.onnx import export_onnx
+
+    runtime.select_device("CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export_onnx(ckpt, Path(folder, "model.onnx"))
+        for line in exported.lines:
+            print(line)
+        return site(exported.path.read_bytes(), name, exported.metadata)
+
+
+def serve(files: "dict[str, File]", port: int, *, browser: bool) -> None:
+    """Until a signal comes. Raises ToolError where the port cannot be had."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a browser that hangs up must not end us
-    with runtime.StopSignals() as stop, open_server(files, arguments.port) as server:
+    with runtime.StopSignals() as stop, open_server(files, port) as server:
         print(f"{server.url} (Ctrl-C ends it)", flush=True)
-        if not arguments.no_browser:
+        if browser:
             open_browser(server.url)
         while stop.received is None:
             server.handle_request()
     print(runtime.stop_text(stop.received))
-
-
-def page_files(ckpt: str | None) -> "dict[str, File]":
-    """Raises ToolError, ParityError, OSError."""
-    from ferspore.demo.site import site
-    from ferspore.export.onnx import export_onnx
-    from ferspore.export.onnx_model import MissingPackageError
-    from ferspore.run.ckpt import UnsoundError
-
-    path = common.checkpoint(ckpt)
-    runtime.select_device("CPU")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            exported = export_onnx(path, Path(folder, "model.onnx"))
-        except (MissingPackageError, UnsoundError) as error:
-            raise common.ToolError(error) from error
-        for line in exported.lines:
-            print(line)
-        return site(
-            exported.path.read_bytes(), str((ckpt and path) or "the shipped one"), exported.metadata
-        )
 
 
 def open_server(files: "dict[str, File]", port: int) -> "PageServer":

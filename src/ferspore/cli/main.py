@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "draw Grad-CAM heat maps",
     "predict": "find faces in images and name their emotions",
     "demo": "watch a model in the browser: camera, images, videos",
+    "export": "write a model for other programs, as ONNX or MINDIR",
     "report": "write an HTML page about a run",
     "compare": "compare checkpoints",
     "audit": "find twins, conflicting labels and constant images in the data",

@@ -10,6 +10,7 @@ from ferspore import files
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.probes import probes
 from ferspore.export.onnx_model import as_input
+from ferspore.export.source import Source
 
 LIMIT = 1e-5  # largest difference of a logit
 ALONE = 16  # probes that are also judged one by one, since a batch of 1 takes other code
@@ -44,23 +45,18 @@ def largest_difference(evaluator: Evaluator, forward: Forward) -> float:
 
 
 def publish(
-    content: bytes,
-    output: Path,
-    evaluator: Evaluator,
-    load: Callable[[Path], Forward],
-    limit: float,
-) -> float:
-    """Write ``content`` beside ``output``, load that file, compare, and put it in its place;
-    returns the largest difference.
+    content: bytes, output: Path, source: Source, load: Callable[[Path], Forward], limit: float
+) -> Exported:
+    """Write ``content`` beside ``output``, load that file, compare, and put it in its place.
 
     Raises:
-        ParityError: it is above ``limit``.
+        ParityError: a logit differs by more than ``limit``; the file is removed.
         OSError: the file cannot be written.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     waiting = files.write_beside(output, content)
     try:
-        apart = largest_difference(evaluator, load(waiting))
+        apart = largest_difference(source.evaluator, load(waiting))
         if apart > limit:
             raise ParityError(
                 f"{output}: not written, its logits are up to {apart:.1e} from the checkpoint's, "
@@ -71,4 +67,4 @@ def publish(
         raise
     files.rename(waiting, output)
     files.flush_folder(output.parent)
-    return apart
+    return Exported(output, len(content), apart, source.metadata, source.lines)

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindspore import Tensor, float32
+
 import ferspore
 from ferspore import files
 from ferspore.evaluation.evaluator import Evaluator, Sidecar, evaluator_of, read_checkpoint
@@ -32,6 +34,12 @@ def read_source(checkpoint: Path) -> Source:
     evaluator = evaluator_of(contents, sidecar)
     digest = sidecar.sha256 if sidecar else files.file_sha256(checkpoint)
     return Source(evaluator, _metadata(contents, sidecar, digest, evaluator), lines)
+
+
+def dynamic_faces(source: Source) -> Tensor:
+    """What MindSpore's exporters take for any number of faces."""
+    size = source.evaluator.face_size
+    return Tensor(shape=[None, 1, size, size], dtype=float32)
 
 
 def _metadata(

@@ -32,7 +32,7 @@ from ferspore.verification.behaviour_checks import (
     check_variety,
 )
 from ferspore.verification.file_checks import check_file, check_format, check_sidecar
-from ferspore.verification.findings import Finding, Report
+from ferspore.verification.findings import Finding, NoCheckpointError, Report
 from ferspore.verification.subject import Shapes, Subject, config_in, epochs_in
 from ferspore.verification.weight_checks import (
     check_contents,
@@ -47,10 +47,6 @@ from ferspore.verification.weight_checks import (
 Measured = tuple[float | None, float | None]  # accuracy of the faces alone, and with TTA
 Found = tuple[Measured, list[Finding]]
 NOT_MEASURED: Measured = (None, None)
-
-
-class NoCheckpointError(ValueError):
-    """A folder holds no checkpoint."""
 
 
 class Verifier:

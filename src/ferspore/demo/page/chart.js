@@ -1,7 +1,7 @@
 // The timeline: the probabilities of one face over the last seconds, stacked to a full height.
 
 export const SECONDS = 30;
-const GAP = 1; // seconds without a face or a frame: the bands are interrupted
+const GAP = 5; // seconds without a frame, as in a pause: the bands are interrupted
 
 /** `moments`: {time, probabilities}, without probabilities where there was no face. Adds one and
  * drops those that are too old; a time before the last one starts anew. */

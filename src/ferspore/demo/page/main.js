@@ -123,8 +123,9 @@ function show(picture, faces) {
 }
 
 function announce(faces) {
-  const text = summary(faces, model);
-  if (byId("summary").textContent !== text) byId("summary").textContent = text;
+  const [output, text] = [byId("summary"), summary(faces, model)];
+  if (output.textContent !== text) output.textContent = text;
+  output.classList.toggle("spoken", faces.length > 0); // the cards tell it to those who see
 }
 
 function showTimeline(moments, time, faces) {

@@ -34,7 +34,7 @@ export function pace(output) {
     const seconds = (performance.now() - since) / 1000;
     frames += 1;
     if (seconds < 1) return;
-    output.textContent = `${(frames / seconds).toFixed(0)} frames a second`;
+    output.textContent = `${(frames / seconds).toFixed(1)} frames a second`;
     [since, frames] = [performance.now(), 0];
   };
 }
@@ -80,17 +80,18 @@ function frame(context, face, zoom, model) {
     context.stroke();
   }
   const [xs, ys] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
-  label(context, words(face, model), Math.min(...xs), Math.min(...ys));
+  label(context, words(face, model), Math.min(...xs), [Math.min(...ys), Math.max(...ys)]);
 }
 
-/** A line of text above a place, or below it at the upper edge, inside the canvas. */
-function label(context, text, left, top) {
+/** A line of text above what is framed, or below it at the upper edge, inside the canvas. */
+function label(context, text, left, [top, bottom]) {
   const [height, pad] = [20, 5];
   context.font = "14px system-ui, 'DejaVu Sans', sans-serif";
   context.textBaseline = "middle";
   const width = context.measureText(text).width + 2 * pad;
   const x = Math.max(0, Math.min(left, context.canvas.clientWidth - width));
-  const y = top >= height + 2 ? top - height - 2 : top;
+  const above = top - height - 2;
+  const y = above >= 0 ? above : Math.min(bottom + 2, context.canvas.clientHeight - height);
   context.fillStyle = "#000c";
   context.fillRect(x, y, width, height);
   context.fillStyle = "#fff";
