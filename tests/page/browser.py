@@ -55,12 +55,14 @@ def launch(playwright: Playwright, *flags: str) -> Browser:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **settings) -> Iterator[Page]:
-    """The page, ready for use. At the end it must have complained of nothing, and asked nobody but
-    its server."""
+def opened(browser: Browser, url: str, *, cores: int = 1, **settings) -> Iterator[Page]:
+    """The page, ready for use, on a machine with so many cores. At the end it must have complained
+    of nothing, and asked nobody but its server."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
+    count = f"Object.defineProperty(navigator, 'hardwareConcurrency', {{get: () => {cores}}})"
+    page.add_init_script(count)
     complaints: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))

@@ -43,6 +43,15 @@ def test_a_turned_face_was_among_them(predicted):
     assert abs(predicted["turned"][0]["angle"]) > 20
 
 
+def test_threads_change_nothing(chromium, url, photos, predicted):
+    with browser.opened(chromium, url, cores=4) as page:
+        page.evaluate(browser.LOAD)
+        assert len(page.workers) > 0
+        (face,) = page.evaluate("faces", browser.in_base64(photos["astronaut"]))
+        own = list(predicted["astronaut"][0]["probabilities"].values())
+        np.testing.assert_allclose(face["probabilities"], own, atol=1e-3)
+
+
 CUT = """async ([text, squares]) => {
   const { cutFace } = await import("/faces.js");
   const image = await picture(text);

@@ -21,13 +21,15 @@ POLICY = {
     "img-src": "'self'",
     "media-src": "blob:",  # the video file that the user chose
     "connect-src": "'self'",  # the networks
+    "worker-src": "'self'",  # the threads of onnxruntime-web
     "base-uri": "'none'",
     "form-action": "'none'",
     "frame-ancestors": "'none'",
 }
 HEADERS = {
     "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in POLICY.items()),
-    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",  # with the next: threads may share memory
+    "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
     "Referrer-Policy": "no-referrer",

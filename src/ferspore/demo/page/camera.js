@@ -47,7 +47,7 @@ export function close(video) {
   if (video.src) URL.revokeObjectURL(video.src);
 }
 
-/** Waits for a frame that was not seen yet, or for the signal. */
+/** Waits for the frame that comes next, or for the signal. */
 export function nextFrame(video, signal) {
   return new Promise((resolve) => {
     const number = video.requestVideoFrameCallback(resolve);

@@ -91,7 +91,7 @@ async function runVideo(video, signal, name) {
   await follow(video, signal);
 }
 
-/** Shows a video's frames, each as soon as the one before it is done, until the signal. */
+/** Shows a video's frames until the signal: when one is done, the newest. */
 async function follow(video, signal) {
   byId("past").hidden = false;
   const moments = [];
@@ -99,13 +99,14 @@ async function follow(video, signal) {
   const timer = setInterval(() => announce(shown.faces), ANNOUNCED);
   try {
     while (!signal.aborted) {
-      const picture = frameOf(video);
+      const next = nextFrame(video, signal); // or the last one may pass during the analysis
+      const [picture, time] = [frameOf(video), video.currentTime];
       const faces = await analyse(picture, true);
       if (signal.aborted) break;
       show(picture, faces);
-      showTimeline(moments, video.currentTime, faces);
+      showTimeline(moments, time, faces);
       count();
-      await nextFrame(video, signal);
+      await next;
     }
   } finally {
     clearInterval(timer);

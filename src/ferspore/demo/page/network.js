@@ -1,9 +1,6 @@
-// Networks in the browser: onnxruntime-web on one thread. More threads would need memory that pages
-// may share only under further rules, and these networks are small.
+// Networks in the browser: onnxruntime-web, on up to half of the processor's cores.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
-
-ort.env.wasm.numThreads = 1;
 
 /** The network in an ONNX file with one input, as a function: (values, shape) -> its outputs by
  * their names, as Float32Arrays. */

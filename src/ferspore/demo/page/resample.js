@@ -35,12 +35,15 @@ function windows(from, to) {
 
 function acrossRows({ data, width: from, height, channels }, width) {
   const out = new Uint8Array(width * height * channels);
-  windows(from, width).forEach(({ first, weights }, x) => {
-    for (let y = 0; y < height; y++) {
+  const all = windows(from, width);
+  for (let y = 0, place = 0; y < height; y++) {
+    for (const { first, weights } of all) {
       const start = (y * from + first) * channels;
-      blend(data, start, channels, weights, channels, out, (y * width + x) * channels);
+      for (let channel = 0; channel < channels; channel++) {
+        out[place++] = blend(data, start + channel, channels, weights);
+      }
     }
-  });
+  }
   return { data: out, width, height, channels };
 }
 
@@ -48,18 +51,16 @@ function downColumns({ data, width, height: from, channels }, height) {
   const row = width * channels;
   const out = new Uint8Array(row * height);
   windows(from, height).forEach(({ first, weights }, y) => {
-    blend(data, first * row, row, weights, row, out, y * row);
+    for (let i = 0; i < row; i++) out[y * row + i] = blend(data, first * row + i, row, weights);
   });
   return { data: out, width, height, channels };
 }
 
-/** `count` neighbouring values, each the weighted mean of values `step` apart, rounded. */
-function blend(data, start, step, weights, count, out, place) {
-  for (let i = 0; i < count; i++) {
-    let sum = HALF;
-    for (let k = 0, at = start + i; k < weights.length; k++, at += step) {
-      sum += data[at] * weights[k];
-    }
-    out[place + i] = sum >> BITS;
+/** The weighted mean, rounded, of values that are `step` apart. */
+function blend(data, start, step, weights) {
+  let sum = HALF;
+  for (let k = 0, at = start; k < weights.length; k++, at += step) {
+    sum += data[at] * weights[k];
   }
+  return sum >> BITS;
 }
