@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ PATIENCE = 120_000  # milliseconds until a page is ready: the machine may do oth
 LOAD = """async () => {
   const { readImage } = await import("/camera.js");
   const { loadAnalysis } = await import("/analysis.js");
-  const analyse = await loadAnalysis(await (await fetch("/model.json")).json());
+  window.analyse = await loadAnalysis(await (await fetch("/model.json")).json());
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   window.picture = (text) => readImage(new Blob([bytes(text)]));
   window.faces = async (text) => analyse(await picture(text), false);
@@ -51,7 +52,8 @@ def fake_camera(file: Path) -> tuple[str, ...]:
 
 
 def launch(playwright: Playwright, *flags: str) -> Browser:
-    return playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=[*FLAGS, *flags])
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    return playwright.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
 
 
 @contextmanager
