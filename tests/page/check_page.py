@@ -135,11 +135,12 @@ def certain(route) -> None:
     route.fulfill(response=answer, json={**answer.json(), "uncertain": 0.999})
 
 
-def test_a_file_that_is_no_image_is_named(page, tmp_path):
-    (tmp_path / "notes.png").write_text("no image")
-    page.set_input_files("#file", tmp_path / "notes.png")
-    expect(page.locator("#status")).to_have_text(
-        "notes.png: not an image or a video that this browser can read."
+@pytest.mark.parametrize("name", ["notes.txt", "notes.png", "notes.webm"])
+def test_a_file_that_is_no_picture_is_named(name, page, tmp_path):
+    (tmp_path / name).write_text("no picture")
+    page.set_input_files("#file", tmp_path / name)
+    expect(page.locator("#status.trouble")).to_have_text(
+        f"{name}: not an image or a video that this browser can read."
     )
 
 

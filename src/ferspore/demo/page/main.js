@@ -10,7 +10,7 @@ const CALM = 1; // seconds between two timelines where the user wants little mot
 const INSTEAD = "Choose or drop an image or a video instead.";
 const CAMERA_TROUBLE = {
   NotFoundError: `There is no camera here. ${INSTEAD}`,
-  NotAllowedError: `This page was not allowed to use the camera. Allow it beside the page's address, or: ${INSTEAD}`,
+  NotAllowedError: `This page was not allowed to use the camera. ${INSTEAD}`,
   NotReadableError: `The camera does not answer; another program may be using it. ${INSTEAD}`,
 };
 
@@ -96,12 +96,13 @@ async function follow(video, signal) {
   byId("past").hidden = false;
   const moments = [];
   const count = pace(byId("speed"));
-  const timer = setInterval(() => announce(shown.faces), ANNOUNCED);
+  let faces = null;
+  const timer = setInterval(() => faces && announce(faces), ANNOUNCED);
   try {
     while (!signal.aborted) {
       const next = nextFrame(video, signal); // or the last one may pass during the analysis
       const [picture, time] = [frameOf(video), video.currentTime];
-      const faces = await analyse(picture, true);
+      faces = await analyse(picture, true);
       if (signal.aborted) break;
       show(picture, faces);
       showTimeline(moments, time, faces);

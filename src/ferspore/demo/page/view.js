@@ -54,6 +54,7 @@ export function showPicture(picture, faces, model) {
   const context = fitted(canvas);
   const original = new OffscreenCanvas(picture.width, picture.height);
   original.getContext("2d").putImageData(picture, 0, 0);
+  context.imageSmoothingQuality = "high"; // a photograph may be much larger than the page
   context.drawImage(original, 0, 0, canvas.clientWidth, canvas.clientHeight);
   faces.forEach((face) => frame(context, face, zoom, model));
 }
