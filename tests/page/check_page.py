@@ -262,7 +262,7 @@ def test_the_page_cannot_send_anything_elsewhere(chromium, url):
       const refused = new Promise((resolve) =>
         document.addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI)));
       await fetch("https://elsewhere.example/face").catch(() => {});
-      return refused;
+      return Promise.race([refused, new Promise((resolve) => setTimeout(resolve, 9000, "none"))]);
     }"""
     page = chromium.new_page()
     page.goto(url)
