@@ -1,6 +1,6 @@
 """Convert BlazeFace, full range, from TensorFlow Lite to ONNX, weight for weight.
 
-    python benchmarks/blazeface_onnx.py face_detection_full_range.tflite blazeface.onnx
+    blazeface_onnx.py face_detection_full_range.tflite blazeface.onnx
 
 Needs `pip install onnx tflite`. The weights stay float16, as in the source. The input's height and
 width become free (multiples of 32). src/ferspore/use/weights/README.md names the source.

@@ -1,11 +1,11 @@
 """The face detectors beside each other, and FER2013's frame around what BlazeFace finds.
 
-    python benchmarks/detector.py fer2013.csv [--faces 500]
+    python benchmarks/detector.py fer2013.csv [--faces 300] [--picture faces.png]
 
 Needs scikit-image and scikit-learn for their photographs (requirements-dev.txt). Prints what each
 detector finds in them; the share of FER2013's Training faces, each as a picture of its own, in
 which it finds one; and, of those that BlazeFace finds, the medians from which the constants of
-`use/blazeface.py` are taken.
+`use/blazeface.py` are taken. --picture draws what the model was trained on and what it gets.
 """
 
 import argparse
@@ -14,10 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ferspore.data.csv import load_csv
 from ferspore.labels import DETECTORS
+from ferspore.pictures.style import MARGIN, WIDTH, new_figure, save, styled
 from ferspore.use.blazeface import (
     CENTRE,
     COARSE_SCORE,
@@ -30,6 +32,7 @@ from ferspore.use.blazeface import (
     merged,
 )
 from ferspore.use.detection import face_detector
+from ferspore.use.faces import cut_face
 
 PHOTOGRAPHS = {
     "matplotlib": ["mpl-data/sample_data/grace_hopper.jpg"],
@@ -59,7 +62,8 @@ def photographs() -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", help="a FER2013 file")
-    parser.add_argument("--faces", type=int, default=500, help="of Training")
+    parser.add_argument("--faces", type=int, default=300, help="of Training")
+    parser.add_argument("--picture", type=Path, help="a PNG to draw")
     arguments = parser.parse_args()
     faces = load_csv(Path(arguments.csv), ("Training",)).splits["Training"].images
     chosen = faces[np.random.default_rng(0).permutation(len(faces))[: arguments.faces]]
@@ -75,6 +79,8 @@ def main() -> None:
         alone = [bool(detector.find(Image.fromarray(face).convert("RGB"))) for face in chosen]
         print(f"  found in {np.mean(alone):.3f} of {len(chosen)} faces of FER2013", flush=True)
     print_frame(chosen)
+    if arguments.picture:
+        save(crops(chosen[100:]), arguments.picture)
 
 
 def print_frame(faces: np.ndarray) -> None:
@@ -94,6 +100,27 @@ def print_frame(faces: np.ndarray) -> None:
     print(f"  frame / box {1 / np.median(side):.3f}; distance of the eyes {np.median(eyes):.3f}")
     print(f"  centre below the frame's {np.median(y) - 0.5:.3f}")
     print(f"  95% of the angles are below {np.percentile(abs(angle), 95):.1f} degrees")
+
+
+@styled
+def crops(faces: np.ndarray) -> Figure:
+    """FER2013's faces in the first row; below, faces found in photographs, some of them turned."""
+    turns = {"grace_hopper.jpg": (0, 45, -60), "astronaut.png": (0, -30, 60), "camera.png": (0,)}
+    detector, cut = face_detector("blazeface"), []
+    for path in photographs():
+        for angle in turns.get(path.name, ()):
+            photo = Image.open(path).convert("RGB")
+            photo = photo.rotate(-angle, Image.Resampling.BILINEAR, expand=True)
+            cut += [cut_face(photo, square) for square in detector.find(photo)]
+    figure = new_figure(WIDTH, 175, "What the model was trained on, and what it gets")
+    rows = {"FER2013": faces[: len(cut)], "predict": cut}
+    for row, (name, own) in enumerate(rows.items()):
+        for column, face in enumerate(own):
+            axes = figure.add_axes((0.135 + 0.121 * column, 0.41 - 0.37 * row, 0.117, 0.35))
+            axes.imshow(face, cmap="gray", vmin=0, vmax=255)
+            axes.axis("off")
+        figure.text(MARGIN / WIDTH, 0.585 - 0.37 * row, name, va="center")
+    return figure
 
 
 if __name__ == "__main__":

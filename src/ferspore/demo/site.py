@@ -29,7 +29,7 @@ KINDS = {
 }
 # Of use/blazeface.py, for page/detector.js.
 DETECTOR_NUMBERS = (
-    "STRIDE", "MULTIPLE", "BORDER", "LEVELS", "MOVING_LEVELS", "COARSE_SCORE", "FINE_SCORE",
+    "STRIDE", "MULTIPLE", "LEVELS", "MOVING_LEVELS", "COARSE_SCORE", "FINE_SCORE",
     "SAME", "ALIKE", "SIDE", "UP", "UPRIGHT", "SMALLEST_FACE",
     "CENTRE", "SIZE", "RIGHT_EYE", "LEFT_EYE", "MOUTH",
 )  # fmt: skip

@@ -30,11 +30,11 @@ class Mark:
         return to_hex((red, green, blue))
 
 
-def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+def annotate(picture: Image.Image, marks: Sequence[Mark], *, padded: bool = True) -> Image.Image:
     """A copy with a frame around each square and its text above it, or inside it at the top edge.
 
     The copy is scaled so that the text is legible, and padded with white if the picture is too
-    narrow for its text.
+    narrow for its text; without ``padded`` all pictures of one size have copies of one size.
     """
     low, high = SHOWN_SIDES
     longer = max(picture.size)
@@ -42,7 +42,9 @@ def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     shown = picture.resize([max(1, round(side * zoom)) for side in picture.size])
     font = ImageFont.truetype(findfont("DejaVu Sans"), max(16, max(shown.size) // 55))
     labels = [_label_size(mark.text, font) for mark in marks]
-    room = [max(sides) for sides in zip(shown.size, *labels, strict=True)]
+    room = shown.size
+    if padded:
+        room = tuple(max(sides) for sides in zip(shown.size, *labels, strict=True))
     copy = Image.new("RGB", room, "white")
     copy.paste(shown)
     draw = ImageDraw.Draw(copy)

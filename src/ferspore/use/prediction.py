@@ -120,11 +120,12 @@ def write_copies(
         while target in written:
             number += 1
             target = folder / f"{path.stem}_emotions_{number}.png"
-        annotate(read_picture(path), [_mark(face, guesses) for face in faces]).save(target)
+        annotate(read_picture(path), [mark_of(face, guesses) for face in faces]).save(target)
         written.append(target)
     return written
 
 
-def _mark(face: Prediction, guesses: int) -> Mark:
+def mark_of(face: Prediction, guesses: int) -> Mark:
+    """The frame of a face in its emotion's colour, with so many guesses in its label."""
     colour = EMOTION_COLOURS[face.emotion]
     return Mark(face.square, face.label(guesses), colour, face.confidence < UNCERTAIN)

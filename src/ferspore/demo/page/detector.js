@@ -29,7 +29,7 @@ export function faceFinder(network, told) {
 
 /** The boxes that score at least `least` where the longer side is seen at `level` pixels. */
 async function look(network, rgb, level, least, told) {
-  const seen = networkInput(rgb, level, told);
+  const seen = networkInput(rgb, level, told.multiple);
   const outputs = await network(seen.values, [1, 3, seen.height, seen.width]);
   const zoom = level / Math.max(rgb.width, rgb.height);
   return decoded(outputs, seen.width / told.stride, least, told).map(({ score, points }) => ({
@@ -50,11 +50,11 @@ function withoutAlpha({ data, width, height }) {
 }
 
 /** The picture, its longer side `level` pixels, in the middle of grey: three planes of floats. */
-function networkInput(rgb, level, { border, multiple }) {
+function networkInput(rgb, level, multiple) {
   const zoom = level / Math.max(rgb.width, rgb.height);
   const [across, along] = [rgb.width, rgb.height].map((n) => Math.max(1, roundHalfEven(n * zoom)));
   const small = resize(rgb, across, along).data;
-  const [width, height] = [across, along].map((n) => Math.ceil((n + 2 * border) / multiple) * multiple);
+  const [width, height] = [across, along].map((n) => Math.ceil(n / multiple) * multiple);
   const [left, top] = [Math.floor((width - across) / 2), Math.floor((height - along) / 2)];
   const values = new Float32Array(3 * height * width);
   for (let channel = 0; channel < 3; channel++) {
