@@ -74,8 +74,8 @@ def opened(browser: Browser, url: str, *, cores: int = 1, **settings) -> Iterato
         page.goto(url)
         page.wait_for_selector("#camera:enabled")
         yield page
-        assert complaints == []
-        assert asked and all(one.startswith(url) for one in asked)
+        assert not complaints, complaints
+        assert asked and all(one.startswith(url) for one in asked), asked
     finally:
         context.close()
 

@@ -44,7 +44,10 @@ export function close(video) {
   video.pause();
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
-  if (video.src) URL.revokeObjectURL(video.src);
+  const { src } = video;
+  video.removeAttribute("src");
+  video.load(); // the element lets go first: else it complains that the file is gone
+  URL.revokeObjectURL(src);
 }
 
 /** Waits for the frame that comes next, or for the signal. */
