@@ -5,21 +5,26 @@ PYTHON ?= python3.11
 CSV ?=
 IMAGE ?=
 DEVICE ?= CPU
+CHROMIUM ?= chromium
 MODEL ?= checkpoints/fer2013-small/best_model.ckpt
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
+PAGE := src/ferspore/demo
+PAGE_READY := $(PAGE)/node_modules/.package-lock.json
 
-.PHONY: help setup train test lint bench soak crash-states failing-calls samples verify predict \
-  device-check precision-proof
+.PHONY: help setup train test test-page lint bench soak crash-states failing-calls samples verify \
+  predict demo device-check precision-proof
 
 help:
 	@echo "make setup            a virtual environment in $(VENV) with all that ferspore needs"
 	@echo "make train            train on the practice faces, or on CSV=path/to/fer2013.csv"
 	@echo "make predict          the emotions of the faces in IMAGE=photo.jpg"
+	@echo "make demo             the model in your browser: camera, images, videos"
 	@echo "make samples          what the model gets right in CSV=path/to/fer2013.csv"
 	@echo "make verify           is the model sound? MODEL=best_model.ckpt or a run's folder"
 	@echo "make test lint        the tests (under 5 minutes); ruff and mypy"
+	@echo "make test-page        the page of make demo in Chromium"
 	@echo "make bench soak       benchmarks; the long proofs (hours)"
 	@echo "make device-check     does DEVICE=Ascend compute what it should? One page (5 minutes)"
 	@echo "make precision-proof  is float16 as accurate as float32? Two runs (minutes)"
@@ -48,6 +53,18 @@ endif
 
 test: $(READY)
 	@$(RUN) -m pytest -n 2 --dist worksteal
+
+# The page of `make demo` in a real browser, which the suite does without.
+test-page: $(READY) $(PAGE_READY)
+	@command -v $(CHROMIUM) >/dev/null || { \
+	  echo "make: $(CHROMIUM) is missing. On Debian: apt-get install chromium (or name another: make test-page CHROMIUM=google-chrome)"; exit 2; }
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
+	@CHROMIUM="$$(command -v $(CHROMIUM))" $(RUN) -m pytest tests/page/check_*.py
+
+$(PAGE_READY): $(PAGE)/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "make: npm is missing, which installs what the page runs on. On Debian: apt-get install npm"; exit 2; }
+	@npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel error
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
@@ -89,6 +106,9 @@ verify: $(READY)
 predict: $(READY)
 	@test -n "$(IMAGE)" || { echo "make predict needs IMAGE=path/to/photo.jpg"; exit 2; }
 	@$(RUN) tools/predict.py "$(IMAGE)" --ckpt $(MODEL)
+
+demo: $(READY) $(PAGE_READY)
+	@$(RUN) tools/demo.py --ckpt $(MODEL)
 
 samples: $(READY)
 	@test -n "$(CSV)" || { echo "make samples needs CSV=path/to/fer2013.csv"; exit 2; }
