@@ -1,12 +1,15 @@
 """The record of an epoch, a line of metrics.jsonl: what a reader may rely on."""
 
-import math
+import sys
 from typing import Any
+
+from ferspore.tables import one_line
 
 NUMBERS = (
     *("loss", "val_loss", "val_accuracy", "train_accuracy", "lr"),
     *("seconds", "faces_per_second"),
 )
+MAX_EPOCH = 1_000_000  # a curve has a point an epoch
 
 
 def record_fault(record: Any, previous: int) -> str | None:
@@ -14,10 +17,16 @@ def record_fault(record: Any, previous: int) -> str | None:
     epoch = record.get("epoch") if isinstance(record, dict) else None
     if type(epoch) is not int:
         return "expected a JSON object with a whole number as its epoch"
-    if epoch <= previous:
-        return f"received epoch {epoch}, expected one after epoch {previous}"
+    if not previous < epoch <= MAX_EPOCH:
+        expected = f"one after epoch {previous}, up to {MAX_EPOCH:,}"
+        return f"received epoch {one_line(str(epoch))}, expected {expected}"
     for key in NUMBERS:
         value = record.get(key)
-        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            return f"{key}: received {value!r}, expected a finite number or null"
+        if value is not None and not _is_finite(value):
+            return f"{key}: received {one_line(repr(value))}, expected a finite number or null"
     return None
+
+
+def _is_finite(value: Any) -> bool:
+    """Of an int, too, that is larger than any float."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

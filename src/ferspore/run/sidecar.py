@@ -28,6 +28,7 @@ from ferspore.run.ckpt import (
 )
 from ferspore.run.names import sidecar_path
 from ferspore.run.records import record_fault
+from ferspore.tables import one_line
 
 FORMAT = 2
 DEEPEST = 16  # levels of lists and objects; ours have 8
@@ -174,7 +175,7 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
     """
     path = sidecar_path(checkpoint)
     try:
-        text = files.read_file(path)
+        text = files.read_file(path, files.LARGEST_TEXT)
     except FileNotFoundError:
         raise UnsoundError(f"its sidecar {path.name} is missing") from None
     except OSError as error:
@@ -185,11 +186,11 @@ def read_sidecar(checkpoint: Path) -> SnapshotSidecar | ModelSidecar:
         sidecar = known.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = one_line(".".join(map(str, first["loc"])))
         fault = first["msg"].removeprefix("Value error, ")
         raise UnsoundError(f"its sidecar's {where}: {fault}") from error
     if sidecar.checkpoint != checkpoint.name:
-        raise UnsoundError(f"its sidecar is that of {sidecar.checkpoint!r}")
+        raise UnsoundError(f"its sidecar is that of {one_line(sidecar.checkpoint)!r}")
     return sidecar
 
 
@@ -303,7 +304,7 @@ def roll_forward(waiting: Path) -> bool:
     """
     path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
     try:
-        values = unseal(files.read_file(waiting))
+        values = unseal(files.read_file(waiting, files.LARGEST_TEXT))
         checkpoint = path.with_name(str(values["checkpoint"]))
         if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
             return False
