@@ -18,10 +18,10 @@ from pathlib import Path
 
 from ferspore.data.cache import DamagedCacheError, arrays_folder, read_arrays, write_arrays
 from ferspore.data.faces import FaceTable
-from ferspore.data.rows import Parsed, parse_rows, read_records, shorten
+from ferspore.data.rows import Parsed, TooManyBadRowsError, parse_rows, read_records
 from ferspore.files import file_sha256
 from ferspore.labels import SPLITS
-from ferspore.tables import counted
+from ferspore.tables import counted, one_line
 
 COLUMNS = ("emotion", "pixels", "Usage")
 # Bounds before anything is unpacked: the whole of FER2013 has 0.3 GB and packs to a third.
@@ -165,7 +165,11 @@ def _parse_file(path: Path) -> tuple[str, Parsed]:
     line, header = next(records, (0, None))
     if header is None:
         raise DataError(f"{path}: the file is empty, expected the columns {', '.join(COLUMNS)}")
-    parsed = parse_rows(text, records, _find_columns(path, line, header), len(header))
+    columns = _find_columns(path, line, header)
+    try:
+        parsed = parse_rows(text, records, columns, len(header))
+    except TooManyBadRowsError as error:
+        raise DataError(f"{path}: {error}{EXPECTED_SIZE}") from error
     if not parsed.counts and not parsed.bad:
         raise DataError(f"{path}: a header without rows")
     return digest, parsed
@@ -221,7 +225,7 @@ def _find_columns(path: Path, line: int, header: list[str] | str) -> tuple[int, 
     wrong += [f"column {name} twice" for name in COLUMNS if names.count(name) > 1]
     if wrong:
         raise DataError(
-            f"{path}: line {line}: {', '.join(wrong)}; received {shorten(','.join(names), 80)}, "
+            f"{path}: line {line}: {', '.join(wrong)}; received {one_line(','.join(names))}, "
             f"expected {','.join(COLUMNS)}"
         )
     return tuple(names.index(name) for name in COLUMNS)
