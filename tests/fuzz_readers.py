@@ -1,0 +1,152 @@
+"""Coverage-guided fuzzing of every reader of foreign files, with atheris.
+
+    python tests/fuzz_readers.py [READER ...] [--inputs 100000] [--seed N]
+
+Each reader (tests/fuzz/targets.py) gets a process of its own and mutations of sound files: of their
+raw bytes, and below checksum and compression. Its bounds are those of tests/fuzz/bounds.py. The
+first input of each kind that breaks one is kept, and the exit code is 1.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+INSTRUMENTED = ("ferspore", "yaml", "zipfile", "gzip", "PIL")
+HANGS_SECONDS = 300  # of the clock; bounds.SECONDS are of the processor
+MEMORY_MB = 6000  # of the process, past which libFuzzer ends it
+
+
+def fuzz(name: str, inputs: int, seed: int, found: Path) -> None:
+    """Fuzz one reader in this process, which ends with it."""
+    import atheris
+
+    with atheris.instrument_imports(include=list(INSTRUMENTED)):
+        from tests.fuzz import bounds
+        from tests.fuzz.targets import TARGETS
+
+    from tests.fuzz import mutation
+
+    target = TARGETS[name]
+    seeds, work = found / "seeds", found / "work"
+    for folder in (seeds, work):
+        folder.mkdir(parents=True)
+    for number, content in enumerate(target.seeds()):
+        (seeds / str(number)).write_bytes(content)
+
+    def test(content: bytes) -> None:
+        empty(work)
+        try:
+            bounds.check(target.read, target.refusals, content, work)
+        except bounds.BrokenError as error:
+            keep(found, error, content)
+
+    def mutate(content: bytes, longest: int, number: int) -> bytes:
+        rng = Random(number)
+
+        def change(part: bytes) -> bytes:
+            if rng.random() < 0.5:
+                return atheris.Mutate(part, max(len(part) + 64, 64))
+            return mutation.changed(part, rng, target.tokens)
+
+        if target.structured is not None and rng.random() < 0.8:
+            changed = target.structured(content, rng, change)
+        else:
+            changed = change(content)
+        return changed if len(changed) <= longest else content[:longest]
+
+    options = [f"-runs={inputs}", f"-seed={seed}", f"-max_len={bounds.LENGTH}", "-len_control=0",
+               f"-timeout={HANGS_SECONDS}", f"-rss_limit_mb={MEMORY_MB}", "-print_final_stats=1",
+               f"-artifact_prefix={found}/libfuzzer-", str(seeds)]  # fmt: skip
+    atheris.Setup([sys.argv[0], *options], test, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def empty(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+def keep(found: Path, error: BaseException, content: bytes) -> None:
+    """The shortest input of each kind of break, and what it broke."""
+    cause = error.__cause__ or error
+    frames = [f for f in traceback.extract_tb(cause.__traceback__) if "ferspore" in f.filename]
+    place = f"{Path(frames[-1].filename).stem}-{frames[-1].lineno}" if frames else "nowhere"
+    kind = re.sub(r"\W+", "-", f"{str(error).split(':')[0]}-{place}")
+    case = found / f"{kind}.case"
+    if not case.exists() or case.stat().st_size > len(content):
+        case.write_bytes(content)
+        told = "".join(traceback.format_exception(cause))[-3000:]
+        case.with_suffix(".txt").write_text(f"{error}\n{told}", errors="backslashreplace")
+
+
+# --- all readers ----------------------------------------------------------------------------------
+
+
+def fuzz_all(names: list[str], inputs: int, seed: int, found: Path) -> bool:
+    """Each reader in a process of its own; whether every bound held."""
+    held = True
+    for name in names:
+        began = time.monotonic()
+        command = [sys.executable, __file__, name, "--inputs", str(inputs), "--seed", str(seed)]
+        (found / name).mkdir()
+        done = subprocess.run([*command, "--found", found], capture_output=True, text=True,
+                              errors="replace")  # fmt: skip
+        units = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+        coverage = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)[-1:]
+        cases = sorted((found / name).glob("*.case")) + sorted((found / name).glob("libfuzzer-*"))
+        held &= not cases and done.returncode == 0
+        count, seconds = int(units[1]) if units else 0, time.monotonic() - began
+        covered = coverage[0][0] if coverage else "?"
+        told = f"{len(cases)} kinds of break, coverage {covered}, exit code {done.returncode}"
+        print(f"{name:8} {count:8,} inputs, {told}, {seconds:.0f} s", flush=True)
+        for case in cases:
+            print(f"  {case}", flush=True)
+        if done.returncode:
+            (found / name / "log.txt").write_text(done.stderr[-20_000:])
+    return held
+
+
+def parse_arguments(known: Callable[[], list[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("readers", nargs="*", metavar="READER", help="default: all of them")
+    parser.add_argument("--inputs", type=int, default=100_000, help="for each reader")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--found", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.readers if name not in known()]:
+        parser.error(f"{unknown[0]}: expected one of {', '.join(known())}")
+    return arguments
+
+
+def reader_names() -> list[str]:
+    from tests.fuzz.targets import TARGETS
+
+    return list(TARGETS)
+
+
+def main() -> int:
+    child = "--found" in sys.argv
+    arguments = parse_arguments(lambda: sys.argv if child else reader_names())
+    if child:
+        (name,) = arguments.readers
+        fuzz(name, arguments.inputs, arguments.seed, arguments.found / name)
+    found = Path(tempfile.mkdtemp(prefix="ferspore-fuzz-"))
+    print(f"seed {arguments.seed}, in {found}", flush=True)
+    names = arguments.readers or reader_names()
+    return 0 if fuzz_all(names, arguments.inputs, arguments.seed, found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
