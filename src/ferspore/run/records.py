@@ -1,6 +1,8 @@
 """The record of an epoch, a line of metrics.jsonl: what a reader may rely on."""
 
+import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ferspore.tables import one_line
@@ -25,6 +27,24 @@ def record_fault(record: Any, previous: int) -> str | None:
         if value is not None and not _is_finite(value):
             return f"{key}: received {one_line(repr(value))}, expected a finite number or null"
     return None
+
+
+class RecordTexts:
+    """The JSON of a growing history's records, each made once: every snapshot repeats them all.
+
+    ``lines`` have their keys in the order of the records, ``canonical`` in that of the alphabet.
+    """
+
+    def __init__(self):
+        self.lines: list[str] = []
+        self.canonical: list[str] = []
+
+    def of(self, history: Sequence[Mapping[str, Any]]) -> "RecordTexts":
+        """The texts of ``history``, which has grown since."""
+        new = history[len(self.lines) :]
+        self.lines += map(json.JSONEncoder(allow_nan=False).encode, new)
+        self.canonical += map(json.JSONEncoder(allow_nan=False, sort_keys=True).encode, new)
+        return self
 
 
 def _is_finite(value: Any) -> bool:

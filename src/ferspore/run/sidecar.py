@@ -27,7 +27,7 @@ from ferspore.run.ckpt import (
     refuse_not_finite,
 )
 from ferspore.run.names import sidecar_path
-from ferspore.run.records import record_fault
+from ferspore.run.records import RecordTexts, record_fault
 from ferspore.tables import one_line
 
 FORMAT = 2
@@ -122,10 +122,37 @@ class ModelSidecar(_Sidecar):
 # --- text -----------------------------------------------------------------------------------------
 
 
-def seal(values: Mapping[str, Any]) -> bytes:
-    """The JSON text of a sidecar, ending in the digest of all that stands before it."""
-    digest = _digest_of_values(values)
-    return (json.dumps({**values, "digest": digest}, indent=1, allow_nan=False) + "\n").encode()
+def seal(values: Mapping[str, Any], records: RecordTexts | None = None) -> bytes:
+    """The JSON text of a sidecar, ending in the digest of all that stands before it.
+
+    ``records``: the texts of the history, which is most of a long run's sidecar, where they are
+    known.
+    """
+    others = {key: value for key, value in values.items() if key != "history" or records is None}
+    inline = {key: _canonical(value) for key, value in others.items()}
+    spread = {key: _spread(value) for key, value in others.items()}
+    if records is not None:
+        inline["history"] = f"[{', '.join(records.canonical)}]"
+        spread["history"] = "[\n  " + ",\n  ".join(records.lines) + "\n ]"
+    digest = _sha256("{" + ", ".join(_members(dict(sorted(inline.items())))) + "}")
+    members = _members({**spread, "digest": _canonical(digest)})
+    return ("{\n " + ",\n ".join(members) + "\n}\n").encode()
+
+
+def _members(texts: Mapping[str, str]) -> list[str]:
+    return [f"{_canonical(key)}: {text}" for key, text in texts.items()]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _spread(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def unseal(text: bytes) -> dict[str, Any]:
@@ -144,7 +171,7 @@ def unseal(text: bytes) -> dict[str, Any]:
         raise UnsoundError(f"its sidecar is nested deeper than {DEEPEST} levels")
     digest = values.pop("digest", None)
     try:
-        if digest != _digest_of_values(values):
+        if digest != _sha256(_canonical(values)):
             raise UnsoundError("its sidecar was changed after it was written (digest)")
     except (ValueError, RecursionError) as error:
         raise UnsoundError("its sidecar holds a number that is not finite") from error
@@ -157,11 +184,6 @@ def _is_deep(values: dict[str, Any]) -> bool:
         inner = [part.values() if isinstance(part, dict) else part for part in level]
         level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
     return bool(level)
-
-
-def _digest_of_values(values: Mapping[str, Any]) -> str:
-    canonical = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 # --- reading --------------------------------------------------------------------------------------
