@@ -1,10 +1,11 @@
 """Coverage-guided fuzzing of every reader of foreign files, with atheris.
 
-    python tests/fuzz_readers.py [READER ...] [--inputs 100000] [--seed N]
+    python tests/fuzz_readers.py [csv yaml] [--inputs 100000] [--seed N]
 
 Each reader (tests/fuzz/targets.py) gets a process of its own and mutations of sound files: of their
 raw bytes, and below checksum and compression. Its bounds are those of tests/fuzz/bounds.py. The
-first input of each kind that breaks one is kept, and the exit code is 1.
+first input of each kind that breaks one is kept, and the exit code is 1. --record writes the counts
+to docs/reliability.md.
 """
 
 import argparse
@@ -94,9 +95,9 @@ def keep(found: Path, error: BaseException, content: bytes) -> None:
 # --- all readers ----------------------------------------------------------------------------------
 
 
-def fuzz_all(names: list[str], inputs: int, seed: int, found: Path) -> bool:
-    """Each reader in a process of its own; whether every bound held."""
-    held = True
+def fuzz_all(names: list[str], inputs: int, seed: int, found: Path) -> dict[str, tuple[int, int]]:
+    """Each reader in a process of its own; its inputs, and the kinds of break that were found."""
+    results = {}
     for name in names:
         began = time.monotonic()
         command = [sys.executable, __file__, name, "--inputs", str(inputs), "--seed", str(seed)]
@@ -106,8 +107,8 @@ def fuzz_all(names: list[str], inputs: int, seed: int, found: Path) -> bool:
         units = re.search(r"number_of_executed_units: (\d+)", done.stderr)
         coverage = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)[-1:]
         cases = sorted((found / name).glob("*.case")) + sorted((found / name).glob("libfuzzer-*"))
-        held &= not cases and done.returncode == 0
         count, seconds = int(units[1]) if units else 0, time.monotonic() - began
+        results[name] = (count, len(cases) + (done.returncode != 0))
         covered = coverage[0][0] if coverage else "?"
         told = f"{len(cases)} kinds of break, coverage {covered}, exit code {done.returncode}"
         print(f"{name:8} {count:8,} inputs, {told}, {seconds:.0f} s", flush=True)
@@ -115,7 +116,16 @@ def fuzz_all(names: list[str], inputs: int, seed: int, found: Path) -> bool:
             print(f"  {case}", flush=True)
         if done.returncode:
             (found / name / "log.txt").write_text(done.stderr[-20_000:])
-    return held
+    return results
+
+
+def record(results: dict[str, tuple[int, int]]) -> None:
+    from tests import reliability
+
+    for name, (count, broken) in results.items():
+        result = "every bound held" if not broken else f"{broken} kinds of break"
+        command = f"make fuzz READER={name}"
+        reliability.record(f"a hostile file: {name}", command, f"{count:,} inputs", result)
 
 
 def parse_arguments(known: Callable[[], list[str]]) -> argparse.Namespace:
@@ -123,6 +133,7 @@ def parse_arguments(known: Callable[[], list[str]]) -> argparse.Namespace:
     parser.add_argument("readers", nargs="*", metavar="READER", help="default: all of them")
     parser.add_argument("--inputs", type=int, default=100_000, help="for each reader")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--record", action="store_true", help="write docs/reliability.md")
     parser.add_argument("--found", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.readers if name not in known()]:
@@ -145,7 +156,10 @@ def main() -> int:
     found = Path(tempfile.mkdtemp(prefix="ferspore-fuzz-"))
     print(f"seed {arguments.seed}, in {found}", flush=True)
     names = arguments.readers or reader_names()
-    return 0 if fuzz_all(names, arguments.inputs, arguments.seed, found) else 1
+    results = fuzz_all(names, arguments.inputs, arguments.seed, found)
+    if arguments.record:
+        record(results)
+    return 1 if any(broken for _, broken in results.values()) else 0
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ SMALL = {
     "final_phase.epochs": 0,
 }  # fmt: skip
 SMALLER = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-LONG = ("benchmarks/", "tests/soak")  # only their arguments are read
+LONG = ("benchmarks/", "tests/soak", "tests/fuzz")  # only their arguments are read
 MODULES = ("pip", "pytest", "ruff")  # of `python -m`: not run, but have to be there
 CODES = {  # exit codes other than 0
     # Announced: the shipped model is there, and a run never overwrites one.

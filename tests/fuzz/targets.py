@@ -11,7 +11,6 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -41,28 +40,9 @@ from ferspore.use.images import ImageError, read_picture
 from ferspore.verification.file_checks import check_format
 from tests.fuzz import mutation
 from tests.fuzz.bounds import check_text
+from tests.fuzz.media import MEDIA
+from tests.fuzz.target import Structured, Target, placed
 from tests.run import small_folders
-
-Structured = Callable[[bytes, Random, mutation.Change], bytes]
-
-
-@dataclass(frozen=True)
-class Target:
-    """``read`` is given a file's bytes and a folder of its own; ``refusals`` are the errors that it
-    may raise. ``structured``: a change below checksums; ``tokens``: words of the format."""
-
-    read: Callable[[bytes, Path], None]
-    refusals: tuple[type[Exception], ...]
-    seeds: Callable[[], list[bytes]]
-    structured: Structured | None = None
-    tokens: tuple[bytes, ...] = ()
-
-
-def placed(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
 
 # --- the data's CSV -------------------------------------------------------------------------------
 
@@ -105,22 +85,29 @@ def zip_seeds() -> list[bytes]:
 
 def read_cache(content: bytes, folder: Path) -> None:
     """A table of the cache beside sound faces."""
+    for name, faces in CACHED.items():
+        placed(folder, name, faces)
     placed(folder, "table.json", content)
     csv_cache.read_arrays(folder, ("Training", "PublicTest"))
 
 
 def change_cache(content: bytes, rng: Random, change: mutation.Change) -> bytes:
-    body = mutation.in_json_lines(content.partition(b"\n")[2], rng, change)
+    body = content.partition(b"\n")[2].replace(b"\n", b"")
+    body = mutation.in_json_lines(body, rng, change)
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def cache_seeds() -> list[bytes]:
+@cache
+def cached_files() -> dict[str, bytes]:
+    records = read_records(csv_seeds()[1])
+    next(records)
     with tempfile.TemporaryDirectory() as folder:
-        records = read_records(csv_seeds()[1])
-        next(records)
-        csv_cache.write_arrays(Path(folder), parse_rows(csv_seeds()[1], records, (0, 1, 2), 3))
-        lines = Path(folder, "table.json").read_bytes().splitlines()
-    return [lines[0] + b"\n" + b"".join(lines[1:])]
+        arrays = Path(folder, "arrays")  # what lies beside it is cleaned up
+        csv_cache.write_arrays(arrays, parse_rows(csv_seeds()[1], records, (0, 1, 2), 3))
+        return {path.name: path.read_bytes() for path in arrays.iterdir()}
+
+
+CACHED = cached_files()
 
 
 # --- configurations -------------------------------------------------------------------------------
@@ -329,6 +316,8 @@ def event_seeds() -> list[bytes]:
     from tensorboardX.proto.summary_pb2 import Summary
     from tensorboardX.summary import scalar
 
+    import ferspore.training.tensorboard  # noqa: F401 - here, for MindSpore starts programs
+
     picture = Summary.Image(height=1, width=1, colorspace=4, encoded_image_string=b"png")
     images = Summary(value=[Summary.Value(tag="samples/val", image=picture)])
     events = [
@@ -344,7 +333,10 @@ TARGETS: dict[str, Target] = {
     "gz": Target(read_csv("x.csv.gz"), (DataError,), gzip_seeds, mutation.in_gzip, CSV_TOKENS),
     "zip": Target(read_csv("x.zip"), (DataError,), zip_seeds, mutation.in_zip, CSV_TOKENS),
     "cache": Target(
-        read_cache, (csv_cache.DamagedCacheError, OSError), cache_seeds, change_cache
+        read_cache,
+        (csv_cache.DamagedCacheError, OSError),
+        lambda: [CACHED["table.json"]],
+        change_cache,
     ),
     "yaml": Target(read_yaml, (ConfigError,), yaml_seeds, None, YAML_TOKENS),
     "sidecar": Target(read_one_sidecar, (UnsoundError,), sidecar_seeds, mutation.in_sidecar),
@@ -352,4 +344,5 @@ TARGETS: dict[str, Target] = {
     "run": Target(read_run, (), run_seeds, change_run),
     "image": Target(read_image, (ImageError,), image_seeds, mutation.in_png),
     "events": Target(read_event_file, (), event_seeds, mutation.in_events),
+    **MEDIA,
 }  # fmt: skip

@@ -65,6 +65,9 @@ FOUND = {
     "a sidecar's key": ("sidecar", resealed(**{WIPE: 1})),
     "a loss above all floats": ("sidecar", resealed(history=[{"epoch": 1, "loss": 10**400}])),
     "a cache's table of nothing": ("cache", table(b"{}")),
+    "a cache's table of lists": (
+        "cache", table(b'{"counts": {"Training": [[]]}, "crc32": {"Training": 0}, "first_bad": []}')
+    ),
     "a cache's table that is none": ("cache", table(b"no JSON")),
     "a lock that is no text": ("run", packed({**run_files("stopped"), LOCK: b"\xff\xff"})),
     "an epoch in a million years": ("run", packed({METRICS: b'{"epoch": 1000000000000}\n'})),

@@ -48,12 +48,14 @@ def read_arrays(folder: Path, usages: Sequence[str]) -> Parsed | None:
     table = _read_table(folder / "table.json")
     try:
         return _parsed(folder, table, usages)
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise DamagedCacheError("table.json: not as it was written") from error
 
 
 def _parsed(folder: Path, table: dict[str, Any], usages: Sequence[str]) -> Parsed:
     counts, checksums = table["counts"], table["crc32"]
+    if not all(type(count) is int for count in counts.values()):
+        raise TypeError("counts")
     splits = {
         usage: _read_faces(folder / f"{usage}.faces", counts[usage], checksums[usage])
         for usage in usages
