@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import os
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def merges(levels: int) -> str:
     return "\n".join(["a: &a {k0: 1, k1: 2}", *lines])
 
 
+def zipped(names: list[str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    return out.getvalue()
+
+
 KEYS = [f"k{i}: 1" for i in range(2000)]
 STAGES = "stages:\n" + "".join(f"- {{name: s{i}, init_from: x{i}}}\n" for i in range(2000))
 FOUND = {
@@ -62,6 +72,10 @@ FOUND = {
     "a key given twice": ("yaml", b'"%s": 1\n"%s": 1\n' % (b"x" * 3000, b"x" * 3000)),
     "a base's name without end": ("yaml", b"extends: " + b"x" * 50_000),
     "a column's name": ("csv", WIPE.encode() + b",pixels\n1,2\n"),
+    "names of a zip's members": ("zip", zipped(["x" * 3000 + ".csv", "y" * 3000 + ".csv"])),
+    "a zip's two names of a member": (
+        "zip", zipped(["x" * 3000 + ".csv"]).replace(b"xxx", b"yyy", 1)
+    ),
     "a sidecar's key": ("sidecar", resealed(**{WIPE: 1})),
     "a loss above all floats": ("sidecar", resealed(history=[{"epoch": 1, "loss": 10**400}])),
     "a cache's table of nothing": ("cache", table(b"{}")),

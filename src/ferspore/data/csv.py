@@ -28,6 +28,7 @@ COLUMNS = ("emotion", "pixels", "Usage")
 MAX_BYTES = 1 << 30
 MAX_GROWTH, FREE_GROWTH = 50, 1 << 26  # unpacked over packed; a file may always grow to 64 MiB
 MAX_COLUMNS = 100
+LONGEST = 200  # characters of a decoder's fault, or of members' names, in a message
 EXPECTED_SIZE = ", expected a FER2013 file (0.3 GB)"
 
 
@@ -196,8 +197,9 @@ def _unpack(path: Path, data: bytes) -> bytes:
     except DataError:
         raise
     except Exception as error:  # a damaged archive makes the decoders raise almost anything
-        raise DataError(f"{path}: cannot be unpacked, it seems damaged ({error})") from error
-    found = ", ".join(map(ascii, names[:5])) or "none"
+        fault = one_line(str(error), LONGEST)
+        raise DataError(f"{path}: cannot be unpacked, it seems damaged ({fault})") from error
+    found = one_line(", ".join(map(ascii, names[:5])), LONGEST) or "none"
     raise DataError(f"{path}: expected exactly one .csv inside, found {len(names)}: {found}")
 
 
