@@ -25,7 +25,7 @@ help:
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-export.txt requirements-dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: $(PYTHON) is missing. On Debian: apt-get install python3.11 (or name another: make PYTHON=python3.12)"; exit 2; }
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
@@ -54,6 +54,7 @@ lint: $(READY)
 bench: $(READY)
 	@$(RUN) benchmarks/training.py
 	@$(RUN) benchmarks/checkpoint.py
+	@$(RUN) benchmarks/inference.py $(if $(CSV),--csv "$(CSV)")
 ifneq ($(CSV),)
 	@$(RUN) benchmarks/load_csv.py "$(CSV)"
 endif

@@ -267,6 +267,8 @@ def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
         (("--image", str(folder / "none.png")), "none.png: no such file"),
         (("--image", str(path), "--csv", "practice"), "either a --csv or an --image"),
         ((), "either a --csv or an --image"),
+        (("--image", str(path), "--seed", "7"), "--seed does nothing with --image"),
+        (("--csv", "practice"), "--no_detect does nothing with --csv"),
     ):
         with pytest.raises(common.ToolError, match=message):
             explained(*more)

@@ -9,6 +9,7 @@ from ferspore.evaluation.samples import (
     choose_correct,
     confident_mistakes,
     predictions,
+    without_repeats,
 )
 from ferspore.labels import EMOTIONS
 
@@ -93,6 +94,10 @@ def test_with_the_images_no_photo_is_chosen_twice(judged):
     for choice in choose_correct(*judged, images, num_samples=300).values():
         shown = [images[index].tobytes() for index in choice.chosen]
         assert len(set(shown)) == len(shown) < choice.correct
+    mistakes = confident_mistakes(*judged)
+    assert without_repeats(mistakes, images, 3).tolist()[0] == mistakes[0]
+    shown = [images[index].tobytes() for index in without_repeats(mistakes, images, 300)]
+    assert len(set(shown)) == len(shown) == 10 < len(mistakes)
 
 
 def test_unknown_selection_is_refused(judged):

@@ -1,7 +1,7 @@
 """A model that hunts for the next hole: thousands of lives of runs, through the real decision and
 storage, with kills at any write, damage, copies, forks, clock steps, stages, other runs' files.
 
-In the suite 1,000 lives, the same each time; with FERSPORE_LIVES=N (make soak) N others, of which
+In the suite 300 lives, the same each time; with FERSPORE_LIVES=N (make soak) N others, of which
 the first that breaks a promise is told in its shortest form.
 """
 
@@ -26,7 +26,7 @@ from tests.run import engine, toy
 from tests.run.invariants import Bookkeeping
 
 LONG = "FERSPORE_LIVES" in os.environ
-LIVES = int(os.environ.get("FERSPORE_LIVES", "1000"))
+LIVES = int(os.environ.get("FERSPORE_LIVES", "300"))
 MEMORY = "/dev/shm"
 FOLDERS = ("a", "b", "c")
 STAGES = (

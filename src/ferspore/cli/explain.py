@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Groups = list[tuple[str, list[Explained]]]
 
 MOST_FACES = 50  # per emotion, or named by --index
+OF_A_SPLIT, OF_IMAGES = ("usage", "seed", "skip_bad_rows"), ("no_detect",)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +71,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     if bool(arguments.csv) == bool(arguments.image):
         raise common.ToolError("expected either a --csv or an --image whose faces to explain")
+    refuse_what_does_nothing(arguments)
     ckpt = common.checkpoint(arguments.ckpt)
     evaluator = common.load_network(ckpt, arguments.device_target)
     explained = of_images if arguments.image else of_split
@@ -85,6 +87,13 @@ def work(arguments: argparse.Namespace) -> None:
     for name, own in groups:
         print(f"{name}: {len(own)} drawn")
     print(f"-> {output / 'grad_cam.png'}")
+
+
+def refuse_what_does_nothing(arguments: argparse.Namespace) -> None:
+    chosen, others = ("image", OF_A_SPLIT) if arguments.image else ("csv", OF_IMAGES)
+    for name in others:
+        if getattr(arguments, name) != parser().get_default(name):
+            raise common.ToolError(f"--{name} does nothing with --{chosen}")
 
 
 def of_split(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups":

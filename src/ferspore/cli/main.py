@@ -17,6 +17,7 @@ COMMANDS = {
     "history": "draw loss, accuracy and learning rate over the epochs",
     "explain": "draw Grad-CAM heat maps",
     "predict": "find faces in images and name their emotions",
+    "export": "write a model for other programs, as ONNX or MINDIR",
     "report": "write an HTML page about a run",
     "compare": "compare checkpoints",
     "audit": "find twins, conflicting labels and constant images in the data",

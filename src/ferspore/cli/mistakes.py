@@ -28,13 +28,18 @@ def main(words: list[str]) -> int:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    from ferspore.evaluation.samples import by_pair, confident_mistakes, predictions
+    from ferspore.evaluation.samples import (
+        by_pair,
+        confident_mistakes,
+        predictions,
+        without_repeats,
+    )
     from ferspore.pictures import faces, style
     from ferspore.pictures.judged import mistakes_row, pair_tiles, write_samples
 
     judged = common.judge(arguments.csv, arguments.ckpt, arguments.usage, arguments)
     mistakes = confident_mistakes(judged.probabilities, judged.faces.labels)
-    chosen = mistakes[: arguments.num_samples]
+    chosen = without_repeats(mistakes, judged.faces.images, arguments.num_samples)
     output = Path(arguments.output)
     write_samples(output, "wrong", chosen, judged)
     title = f"Most confident mistakes on {judged.split}"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ferspore.config.schema import Data, Model
 from ferspore.data.faces import Faces
 from ferspore.data.resize import resize
-from ferspore.data.views import views
+from ferspore.evaluation.averaging import BATCH_SIZE, averaged_logits
 from ferspore.evaluation.differences import network_differences
 from ferspore.evaluation.scores import Scores, score
 from ferspore.labels import EMOTIONS, FACE_SIZE
@@ -21,8 +21,9 @@ from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
 from ferspore.tables import one_line
 
+Sidecar = ModelSidecar | SnapshotSidecar
+
 SMALL = 2**25  # weights of a net that may be built whatever the file holds: 128 MiB
-BATCH_SIZE = 256  # faces a forward pass; the logits do not depend on it
 
 
 class Evaluator:
@@ -50,12 +51,7 @@ class Evaluator:
     def logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
         """Logits float32 (N,7) of faces uint8 (N,48,48), the mean over their views (``tta``: a
         key of VIEWS, None for the faces alone)."""
-        parts = [np.empty((0, len(EMOTIONS)), np.float32)]
-        for start in range(0, len(images), BATCH_SIZE):
-            seen = list(views(images[start : start + BATCH_SIZE], tta))
-            logits = self._forward(np.concatenate(seen))
-            parts.append(logits.reshape(len(seen), -1, len(EMOTIONS)).mean(axis=0))
-        return np.concatenate(parts)
+        return averaged_logits(self._forward, images, tta)
 
     def finite_logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
         """``logits`` for a net that is to be used.
@@ -137,7 +133,7 @@ def weights_in(contents: Contents) -> tuple[Architecture, dict[str, np.ndarray]]
     return architecture, {name: tensors[name] for name in names if name in tensors}
 
 
-def face_size_of(contents: Contents, sidecar: ModelSidecar | SnapshotSidecar | None) -> int:
+def face_size_of(contents: Contents, sidecar: Sidecar | None) -> int:
     """Pixels a side of the faces that a checkpoint's net sees: what its sidecar says, else the
     number inside the file, else 48.
 
@@ -151,6 +147,23 @@ def face_size_of(contents: Contents, sidecar: ModelSidecar | SnapshotSidecar | N
         raise UnsoundError(f"its face_size {told}: {error.errors()[0]['msg']}") from error
 
 
+def read_checkpoint(path: Path) -> tuple[Contents, Sidecar | None, list[str]]:
+    """A sound checkpoint, its sidecar if it has one, and lines for the user.
+
+    Raises:
+        UnsoundError: the file is damaged, or no checkpoint.
+        OSError: it cannot be read.
+    """
+    if sidecar_path(path).exists():
+        return *read_sound(path), []
+    contents = read_ckpt(path)
+    refuse_not_finite(contents.tensors)
+    line = f"{path}: no sidecar; the network is built from the shapes in the file"
+    if "face_size" not in contents.info:
+        line += f", faces of {FACE_SIZE}x{FACE_SIZE} are assumed"
+    return contents, None, [line]
+
+
 def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
     """The network of a checkpoint, ready to judge faces, and lines for the user.
 
@@ -158,17 +171,13 @@ def load_evaluator(path: Path) -> tuple[Evaluator, list[str]]:
         UnsoundError: the file is damaged, or no checkpoint of this network.
         OSError: it cannot be read.
     """
-    lines, sidecar = [], None
-    if sidecar_path(path).exists():
-        contents, sidecar = read_sound(path)
-    else:
-        contents = read_ckpt(path)
-        refuse_not_finite(contents.tensors)
-        line = f"{path}: no sidecar; the network is built from the shapes in the file"
-        if "face_size" not in contents.info:
-            line += f", faces of {FACE_SIZE}x{FACE_SIZE} are assumed"
-        lines.append(line)
+    contents, sidecar, lines = read_checkpoint(path)
+    return evaluator_of(contents, sidecar), lines
+
+
+def evaluator_of(contents: Contents, sidecar: Sidecar | None) -> Evaluator:
+    """Raises UnsoundError where the contents are not those of this network."""
     architecture, weights = weights_in(contents)
     evaluator = Evaluator(architecture, face_size_of(contents, sidecar))
     evaluator.load(weights)
-    return evaluator, lines
+    return evaluator

@@ -60,7 +60,7 @@ def choose_correct(
         found = np.flatnonzero(right & (labels == code))
         ordered = _ordered(found, confidence[found], select, (seed, code))
         if images is not None:
-            ordered = ordered[first_of_each_photo(images[ordered], num_samples)]
+            ordered = without_repeats(ordered, images, num_samples)
         choices[emotion] = Choice(ordered[:num_samples], len(found), int((labels == code).sum()))
     return choices
 
@@ -73,6 +73,11 @@ def _ordered(
     if select not in SELECTIONS:
         raise ValueError(f"select: received {select!r}, expected one of {', '.join(SELECTIONS)}")
     return found[np.argsort(-confidence if select == "confident" else confidence, kind="stable")]
+
+
+def without_repeats(indices: np.ndarray, images: np.ndarray, count: int) -> np.ndarray:
+    """The first ``count`` of ``indices`` into uint8 (N,48,48), without a photo's second face."""
+    return indices[first_of_each_photo(images[indices], count)]
 
 
 def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

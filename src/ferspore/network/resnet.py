@@ -79,7 +79,8 @@ class SqueezeExcite(nn.Cell):
     def construct(self, maps):
         weights = self.squeeze(ops.mean(maps, (2, 3)))
         weights = ops.sigmoid(self.excite(ops.relu(weights)))
-        return maps * ops.reshape(weights, weights.shape + (1, 1))
+        # -1 and not the batch's size, which an export would fix.
+        return maps * ops.reshape(weights, (-1, maps.shape[1], 1, 1))
 
 
 class BasicBlock(nn.Cell):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ferspore.evaluation.calibration import reliability
 from ferspore.evaluation.judged import Judged
-from ferspore.evaluation.samples import choose_correct, confident_mistakes
+from ferspore.evaluation.samples import choose_correct, confident_mistakes, without_repeats
 from ferspore.evaluation.scores import Scores, defined_ratios, macro_average
 from ferspore.labels import EMOTIONS
 from ferspore.pictures import page, style
@@ -150,7 +150,9 @@ def _sample_sections(judged: Judged) -> list[Section]:
         page.paragraph(" ".join(label.split())) + page.faces("row", [_face(tile) for tile in tiles])
         for label, tiles in correct_rows(correct, judged)
     ]
-    label, tiles = mistakes_row(confident_mistakes(probabilities, labels)[:MISTAKES], judged)
+    mistakes = confident_mistakes(probabilities, labels)
+    mistakes = without_repeats(mistakes, judged.faces.images, MISTAKES)
+    label, tiles = mistakes_row(mistakes, judged)
     wrong = page.faces("cards", [_face(tile) for tile in tiles])
     return [
         ("Correct faces", page.paragraph("Under each: its confidence.") + "\n".join(rows)),

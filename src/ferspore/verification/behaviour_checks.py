@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ferspore.data.practice import draw_faces
-from ferspore.evaluation.evaluator import BATCH_SIZE
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.run.names import METRICS
@@ -16,16 +14,7 @@ from ferspore.verification.findings import Finding, Kind
 from ferspore.verification.subject import Subject, number
 
 FEW = 3  # emotions: a net that predicts fewer has learned next to nothing
-PROBE_FACES = 210  # drawn, thirty an emotion; noise fills the batch
 UNIFORM = 1 / len(EMOTIONS) + 0.02  # a net as initialised gives its likeliest class up to 0.155
-
-
-def probes() -> np.ndarray:
-    """One batch of fixed inputs, uint8 (N,48,48): drawn faces of all emotions, then noise."""
-    rng = np.random.default_rng(0)
-    faces, _ = draw_faces(PROBE_FACES, rng)
-    noise = rng.integers(0, 256, (BATCH_SIZE - PROBE_FACES, FACE_SIZE, FACE_SIZE), np.uint8)
-    return np.concatenate([faces, noise])
 
 
 def check_predictions(logits: np.ndarray, kind: Kind) -> Finding:

@@ -7,9 +7,13 @@ from typing import Any, Literal
 from ferspore.tables import counted, one_line
 
 Level = Literal["PASS", "WARN", "FAIL"]
-Kind = Literal["best", "final", "snapshot", "weights"]
+Kind = Literal["best", "final", "snapshot", "weights", "onnx"]
 
 NAMES_SHOWN = 3
+
+
+class NoCheckpointError(ValueError):
+    """A folder holds no checkpoint."""
 
 
 @dataclass(frozen=True)

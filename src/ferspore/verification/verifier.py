@@ -17,6 +17,7 @@ from ferspore.evaluation.evaluator import (
     refuse_too_large,
     weights_in,
 )
+from ferspore.evaluation.probes import probes
 from ferspore.files import WRITING
 from ferspore.labels import SPLITS
 from ferspore.network.resnet import Architecture
@@ -29,10 +30,9 @@ from ferspore.verification.behaviour_checks import (
     check_predictions,
     check_record,
     check_variety,
-    probes,
 )
 from ferspore.verification.file_checks import check_file, check_format, check_sidecar
-from ferspore.verification.findings import Finding, Report
+from ferspore.verification.findings import Finding, NoCheckpointError, Report
 from ferspore.verification.subject import Shapes, Subject, config_in, epochs_in
 from ferspore.verification.weight_checks import (
     check_contents,
@@ -47,10 +47,6 @@ from ferspore.verification.weight_checks import (
 Measured = tuple[float | None, float | None]  # accuracy of the faces alone, and with TTA
 Found = tuple[Measured, list[Finding]]
 NOT_MEASURED: Measured = (None, None)
-
-
-class NoCheckpointError(ValueError):
-    """A folder holds no checkpoint."""
 
 
 class Verifier:

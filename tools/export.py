@@ -1,0 +1,10 @@
+"""python tools/export.py: the same as ferspore export"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from ferspore.cli.start import start
+
+start("export")
