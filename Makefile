@@ -61,7 +61,7 @@ endif
 
 # Long proofs that are not in the suite (docs/reliability.md has their last results): 1,000 kills at
 # random instants, 10,000 damaged files, 500 epochs, 100,000 hostile files for each reader, and
-# 50,000 random lives of runs (the suite has 1,000).
+# 50,000 random lives of runs (the suite has 300).
 #   make soak PART=kills              make fuzz READER=csv
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 1000 --damages 10000 --record $(if $(PART),--part $(PART))

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import json
 import os
 import zipfile
 from itertools import pairwise
@@ -13,10 +14,12 @@ import pytest
 
 from ferspore.data import rows
 from ferspore.files import LARGEST, read_file
+from ferspore.pictures.report import run_page
+from ferspore.run.account import account_of
 from ferspore.run.history import HistoryError, history_of
 from ferspore.run.listing import format_runs, list_runs
 from ferspore.run.lock import lock_holder
-from ferspore.run.names import LOCK, METRICS
+from ferspore.run.names import BEST, LOCK, METRICS
 from ferspore.run.sidecar import seal, unseal
 from ferspore.tables import aligned, printable
 from tests.fuzz import bounds, mutation
@@ -179,7 +182,20 @@ def test_a_packed_file_of_bad_rows_alone_is_given_up(tmp_path, monkeypatch):
         TARGETS["gz"].read(content, tmp_path)
 
 
-# --- the terminal ---------------------------------------------------------------------------------
+# --- pages and the terminal -----------------------------------------------------------------------
+
+
+def test_a_page_shows_what_a_forged_run_says_as_text(tmp_path):
+    folder = tmp_path / f"<b>$x{WIPE}"
+    data = {"sha256": [1], "counts": {"<i>": "x", "Training": 3}}
+    said = {"command": f"<script>alert(1)</script>{WIPE}", "versions": {"<u>": "<s>"}}
+    small_folders.trained(folder, 2, data=data, **said)
+    (folder / BEST).unlink()
+    values = {"loss": 3e38, "val_loss": -3e38, "lr": 3e38, "seconds": 3e38, "eval_seconds": 3e38}
+    (folder / METRICS).write_text(json.dumps({"epoch": 9, **values, "best": [1]}))
+    shown = run_page(account_of(folder), None)
+    assert "&lt;script&gt;alert(1)" in shown and "3 faces" in shown
+    assert not [bad for bad in ("<script", "<b>", "<i>", "<u>", "<s>", "\x1b") if bad in shown]
 
 
 def test_a_cell_of_a_table_is_one_line(tmp_path):

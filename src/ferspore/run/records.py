@@ -1,7 +1,6 @@
 """The record of an epoch, a line of metrics.jsonl: what a reader may rely on."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,9 @@ from ferspore.tables import one_line
 
 NUMBERS = (
     *("loss", "val_loss", "val_accuracy", "train_accuracy", "lr"),
-    *("seconds", "faces_per_second"),
+    *("seconds", "eval_seconds", "faces_per_second"),
 )
+LARGEST = 3.5e38  # a value of float32's range; sums and charts of such values are finite, too
 MAX_EPOCH = 1_000_000  # a curve has a point an epoch
 
 
@@ -25,7 +25,8 @@ def record_fault(record: Any, previous: int) -> str | None:
     for key in NUMBERS:
         value = record.get(key)
         if value is not None and not _is_finite(value):
-            return f"{key}: received {one_line(repr(value))}, expected a finite number or null"
+            expected = f"a finite number up to {LARGEST} or null"
+            return f"{key}: received {one_line(repr(value))}, expected {expected}"
     return None
 
 
@@ -48,5 +49,4 @@ class RecordTexts:
 
 
 def _is_finite(value: Any) -> bool:
-    """Of an int, too, that is larger than any float."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) in (int, float) and abs(value) <= LARGEST  # False for NaN
