@@ -120,6 +120,8 @@ def in_sidecar(content: bytes, rng: Random, change: Change) -> bytes:
         return change(content)
     for _ in range(rng.randint(1, 3)):
         values = json_value(values, rng)
+    if not isinstance(values, dict):
+        return change(content)
     try:
         return seal(values)
     except (TypeError, ValueError, RecursionError):
