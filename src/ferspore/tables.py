@@ -17,12 +17,16 @@ LONGEST_CELL = 4096  # characters, as a path may have
 
 def printable(text: str) -> str:
     """Text whose control characters, which could take over a terminal, are escaped."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()
 
 
 def one_line(text: str, length: int = 80) -> str:
     """Foreign text as a part of a message: no line ends, nothing invisible, not too long."""
-    plain = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: length + 1])
+    plain = "".join(c if c.isprintable() else _escaped(c) for c in text[: length + 1])
     return plain if len(plain) <= length else plain[:length] + "..."
 
 

@@ -201,7 +201,7 @@ def test_a_page_shows_what_a_forged_run_says_as_text(tmp_path):
 def test_a_cell_of_a_table_is_one_line(tmp_path):
     small_folders.begun(tmp_path / f"a{WIPE}\nb")
     assert len(format_runs(list_runs(tmp_path)).splitlines()) == 2
-    assert aligned([["a\nb", "c"]]) == "a\\x0ab  c"
+    assert aligned([["a\nb", "c"]]) == "a\\nb  c"
 
 
 @pytest.mark.parametrize("code", ["8", "5", "0;8", "38", ""])
