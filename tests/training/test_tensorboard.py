@@ -284,10 +284,13 @@ def log(straight, tmp_path):
 # --- records --------------------------------------------------------------------------------------
 
 
-def test_a_record_that_is_no_event_ends_the_reading(tmp_path):
+@pytest.mark.parametrize(
+    "message", [b"\xff" * 9, b"\x1a\x01\xff"]
+)  # the second: a text that is none
+def test_a_record_that_is_no_event_ends_the_reading(tmp_path, message):
     good = Event(wall_time=1.0, step=1)
     (tmp_path / "events").write_bytes(
-        b"".join(mutation.record(one) for one in (good.SerializeToString(), b"\xff" * 9))
+        b"".join(mutation.record(one) for one in (good.SerializeToString(), message))
     )
     assert events.read_events(tmp_path / "events") == [good]
 

@@ -242,7 +242,7 @@ def read_events(path: Path) -> list[Event]:
             break
         try:
             events.append(Event.FromString(message))
-        except DecodeError:
+        except (DecodeError, UnicodeDecodeError):
             break
         start = end + 4
     return events
