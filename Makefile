@@ -53,6 +53,7 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(RUN) benchmarks/training.py
+	@$(RUN) benchmarks/host.py
 	@$(RUN) benchmarks/checkpoint.py
 	@$(RUN) benchmarks/inference.py $(if $(CSV),--csv "$(CSV)")
 ifneq ($(CSV),)

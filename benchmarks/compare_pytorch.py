@@ -98,6 +98,7 @@ class PytorchLoop:
             seed=config.seed,
             batch_size=config.training.batch_size,
             augmentation=lambda epoch: augmentation,
+            mixes=augmentation.mixup_alpha > 0,
         )
         self.net = torch_twin.Twin(**config.model.architecture())
         torch_twin.load_values(self.net, values)  # refuses another net

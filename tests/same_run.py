@@ -7,9 +7,15 @@ from pathlib import Path
 from ferspore.run.names import LOCK
 
 # What differs between two equal runs: the times, the command, the run's identity, its resumes, how
-# often it was saved, and so the digest
+# often it was saved and how its batches were made, and so the digest
 TIMES = {"seconds", "eval_seconds", "faces_per_second", "epoch_seconds", "created"}
-CADENCE = {"keep_checkpoint_max", "save_checkpoint_steps", "sequence"}
+CADENCE = {
+    "keep_checkpoint_max",
+    "losses_every",
+    "save_checkpoint_steps",
+    "sequence",
+    "workers",
+}
 APART = {*TIMES, *CADENCE, "command", "digest", "resumes", "run"}
 
 

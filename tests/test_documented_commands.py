@@ -33,6 +33,7 @@ from ferspore.data import practice
 from ferspore.training.sweep import Interruption
 from tests.documented import UnreadableError, collect, expand
 from tests.runs import ROOT
+from tests.use.clips import clip
 
 FACES = {"Training": 70, "PublicTest": 7, "PrivateTest": 7}
 STANDS_FOR = {  # a word, or a flag and a word -> what is run
@@ -306,6 +307,7 @@ def clone(tmp_path_factory, process):
     face = Image.fromarray(practice.draw_faces(1, np.random.default_rng(1))[0][0])
     for name in ("photo.jpg", "folder/photo.jpg"):
         face.save(root / name)
+    clip(root / "clip.mp4", [face.resize((96, 96)).convert("RGB")] * 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         assert run(["ferspore", "train", "--data_csv", "fer2013.csv", "--name", "first"]) == 0

@@ -105,6 +105,7 @@ def test_faces_are_found_and_marked(tmp_path, ckpt, faces, capsys):
     images = predictions(ckpt, tmp_path, *given, "--output", tmp_path / "copies")
     assert [len(image["faces"]) for image in images] == [2, 2, 0]
     left, right = images[0]["faces"]
+    assert left["angle"] == right["angle"] == 0
     assert abs(left["left"] + left["side"] / 2 - 120) < 30
     assert abs(right["left"] + right["side"] / 2 - 380) < 30
     said = capsys.readouterr().out

@@ -17,7 +17,13 @@ def make(seed=1, augmentation=ALL, count=COUNT):
     images = np.random.default_rng(99).integers(0, 256, (count, 48, 48), dtype=np.uint8)
     images[:, 0, 0] = np.arange(count)
     faces = Faces(images, (np.arange(count) % 7).astype(np.uint8))
-    return Batches(faces, seed=seed, batch_size=BATCH, augmentation=lambda _: augmentation)
+    return Batches(
+        faces,
+        seed=seed,
+        batch_size=BATCH,
+        augmentation=lambda _: augmentation,
+        mixes=augmentation.mixup_alpha > 0,
+    )
 
 
 def batch_of(batches, epoch, step):

@@ -225,11 +225,12 @@ def test_val_loss_as_the_monitor_and_early_stopping(csv, tmp_path):
     assert f"best {told}, {said} at epoch {best['epoch']}" in "\n".join(lines[-6:])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(csv, tmp_path):
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_loss_that_is_not_finite_stops_the_run(csv, tmp_path, every):
     folder = tmp_path / "run"
     code, lines = runs.train(
         folder, csv, training__epochs=3, training__lr=1e30, training__warmup_epochs=0,
-        checkpoint__save_checkpoint_steps=1,
+        checkpoint__save_checkpoint_steps=every, training__losses_every=every,
     )  # fmt: skip
     assert code == 1
     assert "stopped: the loss is" in lines[-1] or "not finite" in lines[-1]

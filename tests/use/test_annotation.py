@@ -46,6 +46,14 @@ def test_the_frame_is_where_the_face_is():
     assert not blue[300, 210:430].any() and not blue[160:380, 320].any()
 
 
+def test_the_frame_of_a_turned_face_is_turned():
+    picture = Image.new("RGB", (600, 500), (128, 128, 128))
+    copy = np.asarray(annotate(picture, [Mark(Square(200, 150, 200, 45.0), "")])).astype(int)
+    blue = np.argwhere(copy[120:, :, 2] - copy[120:, :, 0] > 60)  # below the label
+    sides = np.abs(blue + (120, 0) - (250, 300)).sum(1) / 2**0.5  # from the centre to a side
+    assert abs(sides - 100).max() < 4 and len(blue) > 1500
+
+
 def test_each_emotion_has_a_colour_and_an_uncertain_one_is_faded():
     picture = Image.new("RGB", (600, 500), (128, 128, 128))
 

@@ -12,6 +12,8 @@ from ferspore.data import practice
 from ferspore.data.csv import load_csv
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.run.model_of import SHIPPED, model_of
+from ferspore.use.faces import cut_face
+from tests.photographs import photograph
 from tests.runs import ROOT, small_csv
 
 
@@ -58,3 +60,17 @@ def test_the_example_on_the_first_page_runs(tmp_path, monkeypatch):
 def test_other_arrays_are_refused(faces):
     with pytest.raises(ValueError, match=r"faces: received .*, expected uint8 \(N, 48, 48\)"):
         ferspore.load_model().predict(faces)
+
+
+def test_the_faces_of_an_image_are_judged_as_the_command_judges_them(tmp_path):
+    path = tmp_path / "photo.png"
+    photograph("astronaut").save(path)
+    model = ferspore.load_model()
+    (face,) = model.predict_image(path)
+    assert (face.emotion, face.square.angle) == ("happy", 0)
+    pixels = cut_face(photograph("astronaut"), face.square)
+    np.testing.assert_allclose(face.probabilities, model.predict(pixels[None])[0])
+    with pytest.raises(ValueError, match="detector: received 'other', expected blazeface or"):
+        model.predict_image(path, detector="other")
+    with pytest.raises(OSError, match=r"none\.png: no such file"):
+        model.predict_image(tmp_path / "none.png")

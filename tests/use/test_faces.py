@@ -1,13 +1,10 @@
-"""Faces are found where they are, and cut out unchanged."""
-
-import sys
+"""Squares lie where they should, and faces are cut out unchanged."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ferspore.data.practice import draw_faces
-from ferspore.use.faces import DetectorError, FaceDetector, Square, centre_square, cut_face
+from ferspore.use.faces import OUTSIDE, Square, centre_square, cut_face, square_around
 
 
 def test_a_48_pixel_face_is_cut_unchanged():
@@ -38,62 +35,39 @@ def test_the_centre_square():
     assert centre_square((7, 7)) == Square(0, 0, 7)
 
 
-@pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return FaceDetector()
+@pytest.mark.parametrize("angle", [90.0, -90.0, 180.0])
+def test_a_face_turned_by_quarters_is_cut_unchanged(angle):
+    values = np.random.default_rng(1).integers(0, 256, (48, 48), dtype=np.uint8)
+    turned = np.pad(np.rot90(values, round(-angle / 90)), ((5, 7), (9, 3)))
+    picture = Image.fromarray(turned).convert("RGB")
+    face = cut_face(picture, Square(9, 5, 48, angle)).astype(int)
+    assert abs(face - values).max() <= 1  # an angle's sine and cosine are rounded
 
 
-@pytest.fixture(scope="module")
-def face() -> Image.Image:
-    """A drawn face that the cascade finds."""
-    images, _ = draw_faces(60, np.random.default_rng(1))
-    return Image.fromarray(images[15])
+def test_a_face_turned_by_any_angle_is_set_upright():
+    values = np.full((300, 300), 90, np.uint8)
+    values[100:200, 100:200] = np.kron([[0, 60], [120, 250]], np.ones((50, 50))).astype(np.uint8)
+    for angle in (35.0, -70.0):
+        turned = Image.fromarray(values).rotate(-angle, Image.Resampling.BICUBIC).convert("RGB")
+        face = cut_face(turned, Square(100, 100, 100, angle)).astype(int)
+        quarters = face.reshape(2, 24, 2, 24)[:, 3:-3, :, 3:-3]
+        assert abs(quarters.mean((1, 3)) - [[0, 60], [120, 250]]).max() < 3, angle
 
 
-def canvas(size: tuple[int, int], face: Image.Image, places: list[Square]) -> Image.Image:
-    picture = Image.new("RGB", size, (128, 128, 128))
-    for place in places:
-        enlarged = face.resize((place.side, place.side), Image.Resampling.BICUBIC)
-        picture.paste(enlarged.convert("RGB"), (place.left, place.top))
-    return picture
+def test_what_a_turned_square_has_beyond_its_picture_is_grey():
+    face = cut_face(Image.new("RGB", (40, 40), "white"), Square(-40, 0, 80, 180.0))
+    assert (face[:, -20:] == OUTSIDE[0]).all() and (face[26:, 2:22] == 255).all()
 
 
-def near(found: Square, place: Square) -> bool:
-    """Within a fifth of the face's side, in place and size."""
-    moved = [
-        abs(found.left + found.side / 2 - place.left - place.side / 2),
-        abs(found.top + found.side / 2 - place.top - place.side / 2),
-        abs(found.side - place.side),
-    ]
-    return max(moved) < place.side / 5
+def test_the_corners_of_a_square():
+    upright = Square(10, 20, 30)
+    assert upright.corners == [(10, 20), (40, 20), (40, 50), (10, 50)]
+    quarter = Square(10, 20, 30, 90.0)  # clockwise: the upper left corner is at the upper right
+    np.testing.assert_allclose(quarter.corners, [(40, 20), (40, 50), (10, 50), (10, 20)])
 
 
-@pytest.mark.parametrize("zoom", [0.4, 1, 8], ids=["small", "middle", "large"])
-def test_faces_are_found_where_they_are_from_left_to_right(detector, face, zoom):
-    at = [Square(40, 60, 160), Square(260, 20, 160)]
-    places = [Square(*(round(v * zoom) for v in (p.left, p.top, p.side))) for p in at]
-    picture = canvas((round(480 * zoom), round(280 * zoom)), face, places)
-    found = detector.find(picture)
-    assert len(found) == 2
-    assert all(near(own, place) for own, place in zip(found, places, strict=True))
-
-
-@pytest.mark.parametrize("left,top", [(0, 0), (140, 0), (0, 100), (140, 100)])
-def test_a_face_at_an_edge_is_cut_inside_the_picture(detector, face, left, top):
-    picture = canvas((300, 260), face, [Square(left, top, 160)])
-    (found,) = detector.find(picture)
-    assert near(found, Square(left, top, 160))
-    assert found.left >= 0 and found.left + found.side <= 300
-    assert found.top >= 0 and found.top + found.side <= 260
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (640, 480)])
-def test_no_face_in_an_empty_picture_of_any_size(detector, size):
-    assert detector.find(Image.new("RGB", size, (90, 160, 90))) == []
-
-
-def test_a_missing_opencv_is_one_clear_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DetectorError, match=r"opencv-python-headless.*--no_detect") as it:
-        FaceDetector()
-    assert "\n" not in str(it.value)
+def test_an_upright_square_is_moved_into_its_picture_and_a_turned_one_is_not():
+    assert square_around(50, 40, 20, (100, 80)) == Square(40, 30, 20)
+    assert square_around(3, 79, 20, (100, 80)) == Square(0, 60, 20)
+    assert square_around(50, 40, 200, (100, 80)) == Square(10, 0, 80)
+    assert square_around(3, 79, 20, (100, 80), 30.0) == Square(-7, 69, 20, 30.0)

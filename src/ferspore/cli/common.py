@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ferspore
 from ferspore import runtime
 from ferspore.cli.output import guard_output
-from ferspore.labels import SPLITS, VIEWS
+from ferspore.labels import DETECTORS, SPLITS, VIEWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
     from ferspore.evaluation.judged import Judged
-    from ferspore.use.faces import FaceDetector
+    from ferspore.use.detection import FaceDetector
 
 
 CKPT_HELP = "a checkpoint, or the folder of a run (its best model), of its stages, of a sweep"
@@ -102,6 +102,17 @@ def add_tta_argument(parser: argparse.ArgumentParser) -> None:
         choices=VIEWS,
         help=f"average the logits of several views of each face ({views}); alone it means flip",
     )
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = "; ".join(f"{name}: {text}" for name, text in DETECTORS.items())
+    parser.add_argument(
+        "--detector",
+        default=next(iter(DETECTORS)),
+        choices=DETECTORS,
+        help=f"finds faces ({kinds})",
+    )
+    parser.add_argument("--no_detect", action="store_true", help="each image is one face")
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
@@ -259,13 +270,16 @@ def logits_of(
         raise ToolError(f"{ckpt}: {error}") from error
 
 
-def face_detector() -> "FaceDetector":
-    """Raises ToolError without OpenCV."""
-    from ferspore.use.faces import DetectorError, FaceDetector
+def face_detector(arguments: argparse.Namespace, *, moving: bool = False) -> "FaceDetector | None":
+    """What --detector names, None with --no_detect. Raises ToolError without OpenCV."""
+    from ferspore.use.detection import face_detector
+    from ferspore.use.opencv import OpenCVError
 
+    if arguments.no_detect:
+        return None
     try:
-        return FaceDetector()
-    except DetectorError as error:
+        return face_detector(arguments.detector, moving=moving)
+    except OpenCVError as error:
         raise ToolError(error) from error
 
 

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--image", nargs="+", metavar="IMAGE", help="the faces in these image files, not a split's"
     )
-    parser.add_argument("--no_detect", action="store_true", help="each --image is one face")
+    common.add_detector_arguments(parser)
     parser.add_argument(
         "--seed", type=common.whole_number(0, 2**32 - 1), default=0, help="of the random choice"
     )
@@ -121,7 +121,7 @@ def of_images(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups"
     from ferspore.pictures.heat import Explained
     from ferspore.use.prediction import find_faces, list_files
 
-    detector = None if arguments.no_detect else common.face_detector()
+    detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.image)
     squares, faces, more = find_faces(files, detector)
     if failed := [*unusable, *more]:

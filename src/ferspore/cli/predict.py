@@ -1,11 +1,16 @@
-"""Find the faces in image files, or in the image files of folders, and name their emotions.
+"""Find the faces in images, in a video or before a camera, and name their emotions.
 
 ferspore predict photo.jpg folder/ [--ckpt best_model.ckpt]
+ferspore predict clip.mp4 --output out.mp4
 
-Faces are found by OpenCV's frontal cascade. With --no_detect the largest centred square of each
+--camera 0 instead of a file reads a camera. With --no_detect the largest centred square of each
 image is its face. The copies that --output writes frame each face in its emotion's colour, faded
-where the confidence is below 0.5. Exit code: 0 every file was read, even if no face was found in
-it; 1 a file could not be used (it is named, the others are done); 2 wrong arguments.
+where the confidence is below 0.5. In a video the faces are numbered by their overlap from frame to
+frame and their probabilities are smoothed; beside out.mp4 come out_emotions.csv, a line for each
+face and frame, and out_emotions.png, the emotions over time. Ctrl-C ends a camera, or a video
+early, and what is written is whole. Exit code: 0 every file was read, even if no face was found in
+it; 1 an image could not be used (it is named, the others are done) or a file cannot be written; 2
+wrong arguments, or no usable video or camera.
 """
 
 import argparse
@@ -22,12 +27,22 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders")
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files, or folders of them; or one video"
+    )
+    parser.add_argument(
+        "--camera", type=common.whole_number(0, 99), metavar="N", help="the N-th camera, from 0"
+    )
     common.add_ckpt_argument(parser, required=False)
     common.add_tta_argument(parser)
     parser.add_argument("--recursive", action="store_true", help="images in subfolders, too")
-    parser.add_argument("--no_detect", action="store_true", help="each image is one face")
-    parser.add_argument("--output", metavar="DIR", help="write copies with the faces marked there")
+    common.add_detector_arguments(parser)
+    parser.add_argument(
+        "--output",
+        metavar="OUT",
+        help="write copies with the faces marked: images to a folder, a video to OUT.mp4 or "
+        "OUT.avi",
+    )
     parser.add_argument(
         "--second_guess", action="store_true", help="name two emotions of each face in the copies"
     )
@@ -40,7 +55,20 @@ def main(words: list[str]) -> int:
     return common.run(work, parser(), words)
 
 
-def work(arguments: argparse.Namespace) -> None:
+def work(arguments: argparse.Namespace) -> int | None:
+    from ferspore.use.video import is_video
+
+    if arguments.camera is not None or any(is_video(Path(name)) for name in arguments.images):
+        from ferspore.cli import predict_video
+
+        return predict_video.work(arguments)
+    if not arguments.images:
+        raise common.ToolError("expected images, a video or a --camera")
+    of_images(arguments)
+    return None
+
+
+def of_images(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ferspore.evaluation.scores import softmax
@@ -49,7 +77,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     ckpt = common.checkpoint(arguments.ckpt)
     evaluator = common.load_network(ckpt, arguments.device_target)
-    detector = None if arguments.no_detect else common.face_detector()
+    detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)

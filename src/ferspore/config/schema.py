@@ -64,6 +64,7 @@ class Data(_Frozen):
     face_size: Annotated[Int, Field(ge=16, le=48)] = 48  # pixels a side that the net sees
     skip_bad_rows: Bool = False
     cache: Bool = True
+    workers: Annotated[Int, Field(ge=1, le=64)] = 1  # threads that make batches
 
 
 class Model(_Frozen):
@@ -117,6 +118,7 @@ class Training(_Frozen):
     teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
     teacher_weight: Annotated[Float, Field(gt=0, le=1)] = 0.9  # of their term in the loss
     teacher_temperature: Annotated[Float, Field(gt=0)] = 1.0
+    losses_every: Positive = 1  # steps after which the losses are fetched from the device
 
     @field_validator("momentum")
     @classmethod

@@ -56,7 +56,17 @@ _NAMED = {
     "seed": "s{}",
 }
 # Keys, and sections, whose values do not tell one run from another.
-_NOT_TELLING = ("name", "device", "data.csv", "data.cache", "checkpoint.", "logging.", "stages")
+_NOT_TELLING = (
+    "name",
+    "device",
+    "data.csv",
+    "data.cache",
+    "data.workers",
+    "training.losses_every",
+    "checkpoint.",
+    "logging.",
+    "stages",
+)
 _LENGTH = ("training.epochs", "training.patience")
 
 

@@ -3,10 +3,11 @@
 Borders are reflected about the centre of the edge pixel (numpy's "reflect", scipy's "mirror").
 """
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 _CHUNK = 8  # faces resampled at once: small arrays stay in cache and are not mapped anew
 
@@ -70,7 +71,8 @@ def augment(images: np.ndarray, rng: np.random.Generator, augmentation: Augmenta
                 1 + augmentation.scale * factor,
             ),
         )
-    _erase(result, augmentation.erasing, erased, noise)
+    if augmentation.erasing > 0:
+        _erase(result, augmentation.erasing, erased, noise)
     return result
 
 
@@ -88,7 +90,13 @@ def mixup(
         return images, targets
     lam = np.float32(rng.beta(alpha, alpha))
     partners = rng.permutation(len(images))
-    return tuple(lam * x + (1 - lam) * x[partners] for x in (images, targets))
+    mixed = []
+    for own in (images, targets):
+        other = own[partners]
+        other *= 1 - lam
+        other += lam * own
+        mixed.append(other)
+    return tuple(mixed)
 
 
 def smooth(targets: np.ndarray, share: float) -> np.ndarray:
@@ -106,44 +114,68 @@ def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     x to the right and y down, in pixels from the centre of the top-left one. Positions are rounded
     to 1/256 pixel, so that a value is within one grey level of exact interpolation.
     """
+    across, along, pads = _positions(matrices, *images.shape[1:])
     result = np.empty_like(images)
-    for start in range(0, len(images), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        result[part] = _warp_chunk(images[part], matrices[part])
+    for chunk, pad in enumerate(pads):
+        part = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
+        x = along[part, 0, :, None] + across[part, 0, None]  # (B, H, W)
+        y = along[part, 1, :, None] + across[part, 1, None]
+        result[part] = _bilinear(reflected(images[part], pad), x, y)
     return result
 
 
-def _warp_chunk(images, matrices) -> np.ndarray:
-    count, height, width = images.shape
+def _positions(matrices, height, width):
+    """Where pixel (i, j) of a face comes from, in fixed point, 16 bits after the point: across[j] +
+    along[i], int32 (B, 2, W) and (B, 2, H), in faces padded by as many pixels as their chunk needs
+    and laid one below the other; and these numbers of pixels."""
+    count = len(matrices)
     xs, ys = np.arange(width), np.arange(height)
     across = matrices[:, :, 0, None] * xs  # (B, 2, W)
     along = matrices[:, :, 1, None] * ys + matrices[:, :, 2, None]  # (B, 2, H)
     # An affine map is furthest out at the corners: pad so far that no pixel needs a check.
     corners = along[:, :, [0, -1], None] + across[:, :, None, [0, -1]]  # (B, 2, 2, 2)
-    overshoot = np.maximum(-corners, corners - [[[width - 1]], [[height - 1]]]).max(initial=0)
-    pad = int(np.ceil(overshoot)) + 1
+    overshoot = np.maximum(-corners, corners - [[[width - 1]], [[height - 1]]])
+    starts = range(0, count, _CHUNK)
+    pads = [int(np.ceil(overshoot[i : i + _CHUNK].max(initial=0))) + 1 for i in starts]
+    pad = np.repeat(pads, _CHUNK)[:count, None].astype(np.int32)  # (B, 1)
 
-    # Fixed point, 16 bits after the point; the half of 1/256 makes the cut to 8 bits a rounding.
+    # The half of 1/256 makes the cut to 8 bits a rounding.
     across = np.rint(across * 65536).astype(np.int32)
-    along = np.rint((along + pad) * 65536).astype(np.int32) + 128
-    x = along[:, 0, :, None] + across[:, 0, None, :]  # (B, H, W)
-    y = along[:, 1, :, None] + across[:, 1, None, :]
+    along = np.rint((along + pad[:, None]) * 65536).astype(np.int32) + 128
+    above = np.arange(count, dtype=np.int32)[:, None] % _CHUNK * (height + 2 * pad)
+    along[:, 1] += above << 16
+    return across, along, pads
 
-    quads = _quads(reflected(images, pad))  # (B, rows, columns)
-    first = np.arange(count, dtype=np.intp)[:, None, None] * (quads.shape[1] * quads.shape[2])
-    where = (y >> 16) * quads.shape[2] + (x >> 16) + first
-    quad = quads.ravel().take(where, mode="wrap")  # "wrap" only spares the check of the bounds
 
-    # Two 16-bit lanes side by side blend the upper and the lower pair at once: 255 * 256 < 2**16.
-    part = ((x >> 8) & 255).view(np.uint32)
-    pair = (quad & 0x00FF00FF) * (256 - part)
-    pair += ((quad >> 8) & 0x00FF00FF) * part
-    part = ((y >> 8) & 255).view(np.uint32)
-    grey = (pair & 0xFFFF) * (256 - part)
-    grey += (pair >> 16) * part
-    grey += 1 << 15
-    grey >>= 16
-    return grey.astype(np.uint8)
+def _bilinear(images, x, y) -> np.ndarray:
+    """Values uint32 (B, H, W) at positions in fixed point, int32 (B, H, W), which are used up."""
+    where = y >> 16
+    where *= images.shape[2]
+    where += x >> 16
+    quad = _quads(images).take(where, mode="wrap")  # "wrap" only spares the check of the bounds
+
+    # Two 16-bit lanes side by side blend the upper and the lower pair at once, as
+    # 256 left + part (right - left), which fits a lane: 255 * 256 < 2**16.
+    right = quad >> 8
+    right &= 0x00FF00FF
+    quad &= 0x00FF00FF
+    right -= quad
+    x >>= 8
+    x &= 255
+    right *= x.view(np.uint32)
+    quad <<= 8
+    quad += right
+    # The same once more, up by 16 bits, so that the grey value is the highest byte.
+    upper = quad & 0xFFFF
+    quad >>= 16
+    quad -= upper
+    y &= 0xFF00
+    quad *= y.view(np.uint32)
+    upper <<= 16
+    upper += quad
+    upper += 1 << 23
+    upper >>= 24
+    return upper
 
 
 def _output_to_source(shape, mirrored, right, down, angle, factor) -> np.ndarray:
@@ -159,30 +191,51 @@ def _output_to_source(shape, mirrored, right, down, angle, factor) -> np.ndarray
 
 def _mirror_and_move(images, mirrored, right, down, reach) -> np.ndarray:
     """Flip the faces of the mask, then move each by whole pixels, at most `reach`."""
+    count, height, width = images.shape
     images = images.copy()
-    images[mirrored] = images[mirrored, :, ::-1]
-    if reach == 0:
-        return images
-    windows = sliding_window_view(reflected(images, reach), (1, *images.shape[1:]))
-    return windows[np.arange(len(images)), reach - down, reach - right, 0]
+    images[mirrored] = _mirrored(images[mirrored])
+    rows, columns = _reflection(height, reach), _reflection(width, reach)
+    sides = (images.take(side, axis=2) for side in (columns[:reach], columns[reach + width :]))
+    wide = np.concatenate([next(sides), images, next(sides)], axis=2)
+    # Each row of the result is a window of one of these rows, copied as a single item.
+    row = rows[np.arange(height) + (reach - down)[:, None]]  # (B, H)
+    row += np.arange(0, count * height, height)[:, None]
+    windows: np.ndarray = np.ndarray(max(wide.size - width + 1, 0), f"V{width}", wide, strides=1)
+    moved = windows[row * wide.shape[2] + (reach - right)[:, None]]
+    return moved.view(np.uint8).reshape(images.shape)
+
+
+def _mirrored(images: np.ndarray) -> np.ndarray:
+    """Left to right; whole words with their bytes swapped are faster than single bytes."""
+    word = np.dtype(f"u{math.gcd(images.shape[2], 8)}")
+    return images.view(word)[:, :, ::-1].byteswap().view(np.uint8)
 
 
 def reflected(images: np.ndarray, pad: int) -> np.ndarray:
-    """Pad rows and columns by `pad` pixels; one gather is twice as fast as np.pad of a batch."""
-    rows, columns = (np.pad(np.arange(n), pad, mode="reflect") for n in images.shape[1:])
-    return images[:, rows[:, None], columns]
+    """Pad rows and columns by `pad` pixels; two gathers are faster than np.pad."""
+    rows, columns = (_reflection(n, pad) for n in images.shape[1:])
+    return images.take(columns, axis=2).take(rows, axis=1)
+
+
+@lru_cache
+def _reflection(size: int, pad: int) -> np.ndarray:
+    """Where the pixels of a padded row come from."""
+    return np.pad(np.arange(size), pad, mode="reflect")
 
 
 def _quads(images: np.ndarray) -> np.ndarray:
-    """Pack each pixel with its right, lower and lower-right neighbours: uint32 (B, H-1, W-1).
+    """Pack each pixel with its right, lower and lower-right neighbours, from the lowest byte up:
+    uint32 (B * H * W - W,). In last rows and columns the neighbours are those in memory.
 
     One gather then fetches all that a bilinear sample needs.
     """
-    count, height, width = images.shape
-    bytes_ = np.empty((count, height - 1, width - 1, 4), np.uint8)
-    for i, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-        bytes_[..., i] = images[:, row : row + height - 1, column : column + width - 1]
-    return bytes_.view("<u4")[..., 0]
+    width = images.shape[2]
+    pairs = images.ravel().astype(np.uint16)
+    pairs[:-1] |= pairs[1:] * np.uint16(256)
+    quads = pairs[width:].astype(np.uint32)
+    quads <<= 16
+    quads |= pairs[:-width]
+    return quads
 
 
 def _erase(images, probability, draws, noise) -> None:

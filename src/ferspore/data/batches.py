@@ -1,10 +1,13 @@
-"""(seed, epoch, step) -> batch; the only place that knows the data order.
+"""(seed, epoch, step, rank) -> batch; the only place that knows the data order.
 
-Order and augmentation derive from these three numbers alone, never from hidden state, so a
+Order and augmentation derive from these numbers alone, never from hidden state, so a
 resumed run sees the same batches as one that was never stopped.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -26,9 +29,14 @@ class Batches:
         seed: int,
         batch_size: int,
         augmentation: Callable[[int], Augmentation],
+        mixes: bool,
+        rank: int = 0,
+        ranks: int = 1,
     ):
         """``augmentation`` gives that of an epoch (1-based). It must be a pure function: epochs are
-        drawn ahead of the training.
+        drawn ahead of the training. ``mixes`` tells whether there is mixup in any of them: then
+        faces are float32 in all, since another dtype is another graph. Each of several ``ranks``,
+        which divide ``batch_size``, takes its share of every batch.
 
         Raises:
             ValueError: there are fewer faces than ``batch_size``.
@@ -39,6 +47,9 @@ class Batches:
         self.seed = seed
         self.batch_size = batch_size
         self.augmentation = augmentation
+        self.mixes = mixes
+        self.rank = rank
+        self.share = batch_size // ranks
         self.steps_per_epoch = len(faces) // batch_size
 
     def order(self, epoch: int) -> np.ndarray:
@@ -46,18 +57,25 @@ class Batches:
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
 
     def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
-        targets float32 (B,7) that sum to 1, mixed and smoothed; ``order`` is
-        ``self.order(epoch)``."""
+        """Batch ``step`` (1-based) of ``epoch``: faces (B,1,H,W) in grey values 0..255, uint8
+        or float32 (``mixes``), targets float32 (B,7) that sum to 1, mixed and smoothed; B is this
+        rank's share of a batch, ``order`` is ``self.order(epoch)``.
+
+        A pure function: threads may call it, in any order.
+        """
         augmentation = self.augmentation(epoch)
-        indices = order[(step - 1) * self.batch_size : step * self.batch_size]
-        rng = np.random.default_rng([self.seed, epoch, step])
+        first = (step - 1) * self.batch_size + self.rank * self.share
+        indices = order[first : first + self.share]
+        # A last 0 changes no seed (SeedSequence), so rank 0 draws what a rank alone does.
+        rng = np.random.default_rng([self.seed, epoch, step, self.rank])
         images = augment(self.faces.images[indices], rng, augmentation)
+        # Not [:, None]: it leaves a stride of 0, and MindSpore then copies value by value.
+        images = np.expand_dims(images, 1)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
-        mixed, targets = mixup(
-            images[:, None].astype(np.float32), targets, rng, augmentation.mixup_alpha
-        )
-        return mixed, smooth(targets, augmentation.label_smoothing)
+        if self.mixes:
+            alpha = augmentation.mixup_alpha
+            images, targets = mixup(images.astype(np.float32), targets, rng, alpha)
+        return images, smooth(targets, augmentation.label_smoothing)
 
 
 class EpochSource:
@@ -65,10 +83,16 @@ class EpochSource:
 
     The pipeline starts passes ahead of the training and from another thread, so the source
     counts its epochs itself. The first pass may start within its epoch (a resume).
+
+    The stream is the same for any number of ``workers``: threads, each of which makes a batch,
+    at most twice as many batches ahead as there are workers. With one, the pipeline's own thread
+    does it. Not MindSpore's workers: they wait 0.1 s whenever a batch is not there yet, and its
+    processes would have to be watched (docs/mindspore.md).
     """
 
-    def __init__(self, batches: Batches):
+    def __init__(self, batches: Batches, workers: int = 1):
         self.batches = batches
+        self.workers = workers
         self.start(epoch=1, step=1)
 
     def start(self, *, epoch: int, step: int) -> None:
@@ -80,6 +104,16 @@ class EpochSource:
         # read does not count as an epoch.
         epoch, first = self._next
         self._next = (epoch + 1, 1)
-        order = self.batches.order(epoch)
-        for step in range(first, self.batches.steps_per_epoch + 1):
-            yield self.batches.batch(order, epoch, step)
+        make = partial(self.batches.batch, self.batches.order(epoch), epoch)
+        steps = range(first, self.batches.steps_per_epoch + 1)
+        if self.workers == 1:
+            yield from map(make, steps)
+            return
+        begun: deque[Future] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            for step in steps:
+                begun.append(pool.submit(make, step))
+                if len(begun) == 2 * self.workers:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()

@@ -32,6 +32,7 @@ class Evaluator:
     def __init__(self, architecture: Architecture, face_size: int = FACE_SIZE):
         """``face_size``: pixels a side that the net was trained on; faces are resized to it."""
         self.face_size = face_size
+        self.batch_size = BATCH_SIZE  # fewer where few faces come at a time; only rounding differs
         self.network = ResNet(architecture)
         self.network.set_train(False)
         self.parameters = {p.name: p for p in self.network.get_parameters()}
@@ -67,13 +68,13 @@ class Evaluator:
     def _forward(self, images: np.ndarray) -> np.ndarray:
         images = resize(images, self.face_size)
         logits = np.empty((len(images), len(EMOTIONS)), np.float32)
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = images[start : start + BATCH_SIZE]
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
             # The last batch is padded to a full one, since another shape is another graph.
-            padded = np.zeros((BATCH_SIZE, 1, self.face_size, self.face_size), np.float32)
+            padded = np.zeros((self.batch_size, 1, self.face_size, self.face_size), np.float32)
             padded[: len(batch), 0] = batch
             result = self.network(Tensor(padded)).asnumpy()
-            logits[start : start + BATCH_SIZE] = result[: len(batch)]
+            logits[start : start + self.batch_size] = result[: len(batch)]
         return logits
 
     def score(self, faces: Faces, *, tta: str | None = None) -> Scores:

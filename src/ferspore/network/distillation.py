@@ -27,6 +27,7 @@ class Teachers(nn.Cell):
         self.set_train(False)
 
     def construct(self, faces):
+        faces = ops.cast(faces, mstype.float32)
         total = 0.0
         for network in self.networks:
             total = total + ops.softmax(network(faces) / self.temperature, -1)

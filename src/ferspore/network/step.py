@@ -92,7 +92,8 @@ def build_optimizer(network: nn.Cell, settings: StepSettings, schedule: Schedule
 class TrainStep(nn.Cell):
     """Faces (B,1,48,48), targets (B,7) -> loss, a scalar; updates everything that is state.
 
-    ``targets`` are what the loss takes beside the logits, one tensor or more.
+    Faces are grey values 0..255, uint8 or float32, with the same bits; ``targets`` are what the
+    loss takes beside the logits, one tensor or more.
     SGD is PyTorch's: ``v = m v + g + wd w; w -= lr (g + wd w + m v)``. AdamW decays first,
     ``w -= lr wd w``, then takes Adam's step (Loshchilov & Hutter 2019, arXiv:1711.05101) as
     MindSpore's ``nn.Adam`` has it: ``lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + 1e-8)``.
@@ -130,7 +131,7 @@ class TrainStep(nn.Cell):
         self.hyper_map = ops.HyperMap()
 
     def forward(self, faces, *targets):
-        loss = self.loss(self.network(faces), *targets)
+        loss = self.loss(self.network(ops.cast(faces, mstype.float32)), *targets)
         return loss * self.loss_scale if self.scaled else loss
 
     def construct(self, faces, *targets):

@@ -70,8 +70,8 @@ class Progress:
 
     @property
     def mean_loss(self) -> float:
-        """Mean training loss over the steps of this epoch that were seen."""
-        return self.epoch_loss_sum / self.epoch_loss_steps
+        """Mean training loss over the steps of this epoch that were seen, NaN over none."""
+        return self.epoch_loss_sum / (self.epoch_loss_steps or math.nan)
 
     @property
     def next_step(self) -> tuple[int, int]:
@@ -85,16 +85,22 @@ class Progress:
         """The best value of what is monitored."""
         return self.best_accuracy if self.monitor == "val_accuracy" else self.best_loss
 
-    def finish_step(self, loss: float, seconds: float) -> None:
-        """Count one step with its mean ``loss``; ``seconds`` is what it took."""
+    def finish_step(self, loss: float | None, seconds: float) -> None:
+        """Count one step with its mean ``loss``, None if ``add_loss`` brings it; it took
+        ``seconds``."""
         previous = self.epoch
         self.epoch, self.step = self.next_step
         if self.epoch != previous:
             self.epoch_loss_sum, self.epoch_loss_steps, self.epoch_seconds = 0.0, 0, 0.0
         self.evaluated = False
+        self.epoch_seconds += seconds
+        if loss is not None:
+            self.add_loss(loss)
+
+    def add_loss(self, loss: float) -> None:
+        """Of a step of this epoch that was counted without."""
         self.epoch_loss_sum += loss
         self.epoch_loss_steps += 1
-        self.epoch_seconds += seconds
 
     def finish_epoch(self, *, val_accuracy: float, val_loss: float, **others: Any) -> bool:
         """Count the evaluation of the epoch's end and return whether it is the new best.

@@ -266,7 +266,11 @@ def event_log(run: Run) -> Callback | None:
 def train(run: Run, log: Callback | None) -> None:
     """``Model.train`` from the next step to the last epoch's end, or to a stop."""
     config, progress = run.setup.config, run.progress
-    recorder = StepRecorder(progress, lambda: run.signals.received is not None)
+    recorder = StepRecorder(
+        progress,
+        lambda: run.signals.received is not None,
+        losses_every=config.training.losses_every,
+    )
     snapshots = Snapshots(recorder, run.writer, every=config.checkpoint.save_checkpoint_steps)
     bar = ProgressBar(
         progress, epochs=config.training.epochs, batch_size=config.training.batch_size, say=run.say
@@ -280,7 +284,7 @@ def train(run: Run, log: Callback | None) -> None:
 
 
 def train_epochs(setup: Setup, progress: Progress, callbacks: list[Callback]) -> None:
-    source = EpochSource(setup.batches)
+    source = EpochSource(setup.batches, setup.config.data.workers)
     dataset = GeneratorDataset(
         source,
         ["faces", "targets"],

@@ -128,6 +128,7 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         seed=config.seed,
         batch_size=config.training.batch_size,
         augmentation=augmentation_of(config),
+        mixes=config.training.mixup_alpha > 0,
     )
 
 

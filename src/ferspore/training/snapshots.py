@@ -42,6 +42,7 @@ class Snapshots(ModelCheckpoint):
 
     def on_train_step_end(self, run_context):
         if self._due():
+            self.recorder.fetch_losses()
             self.writer.snapshot(lambda path: self._write(path, run_context))
 
     def _write(self, path: Path, run_context) -> None:

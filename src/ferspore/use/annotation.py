@@ -30,11 +30,11 @@ class Mark:
         return to_hex((red, green, blue))
 
 
-def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+def annotate(picture: Image.Image, marks: Sequence[Mark], *, padded: bool = True) -> Image.Image:
     """A copy with a frame around each square and its text above it, or inside it at the top edge.
 
     The copy is scaled so that the text is legible, and padded with white if the picture is too
-    narrow for its text.
+    narrow for its text; without ``padded`` all pictures of one size have copies of one size.
     """
     low, high = SHOWN_SIDES
     longer = max(picture.size)
@@ -42,20 +42,32 @@ def annotate(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     shown = picture.resize([max(1, round(side * zoom)) for side in picture.size])
     font = ImageFont.truetype(findfont("DejaVu Sans"), max(16, max(shown.size) // 55))
     labels = [_label_size(mark.text, font) for mark in marks]
-    room = [max(sides) for sides in zip(shown.size, *labels, strict=True)]
+    room = shown.size
+    if padded:
+        room = tuple(max(sides) for sides in zip(shown.size, *labels, strict=True))
     copy = Image.new("RGB", room, "white")
     copy.paste(shown)
     draw = ImageDraw.Draw(copy)
     for mark, label in zip(marks, labels, strict=True):
-        square = mark.square
-        left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
-        draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
+        left, top = _framed(draw, mark, zoom)
         x = max(0, min(left, copy.width - label[0]))
         y = max(0, min(top - label[1] if top >= label[1] else top, copy.height - label[1]))
         draw.rectangle((x, y, x + label[0] - 1, y + label[1] - 1), fill=mark.fill)
         written = (x + _pad(font), y + _pad(font))
         draw.text(written, mark.text, fill=_readable_on(mark.fill), font=font)
     return copy
+
+
+def _framed(draw: ImageDraw.ImageDraw, mark: Mark, zoom: float) -> tuple[int, int]:
+    """Draw a square's frame; returns its left and its uppermost pixel."""
+    if mark.square.angle:
+        corners = [(round(x * zoom), round(y * zoom)) for x, y in mark.square.corners]
+        draw.line([*corners, *corners[:2]], fill=mark.fill, width=3, joint="curve")
+        return min(x for x, _ in corners), min(y for _, y in corners)
+    square = mark.square
+    left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
+    draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
+    return left, top
 
 
 def _readable_on(colour: str) -> str:

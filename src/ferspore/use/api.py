@@ -1,4 +1,4 @@
-"""The Python interface: a trained model that judges faces, and the faces of a CSV."""
+"""The Python interface: a trained model that judges faces and images, and the faces of a CSV."""
 
 import os
 import sys
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ferspore import runtime
-from ferspore.labels import EMOTIONS, FACE_SIZE
+from ferspore.labels import DETECTORS, EMOTIONS, FACE_SIZE
 
 if TYPE_CHECKING:
     from ferspore.data.faces import Faces
     from ferspore.evaluation.evaluator import Evaluator
+    from ferspore.use.prediction import Prediction
 
 
 class Model:
@@ -38,9 +39,39 @@ class Model:
         if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
             raise ValueError(
                 f"faces: received {faces.dtype} {faces.shape}, expected uint8 (N, {FACE_SIZE}, "
-                f"{FACE_SIZE}); `ferspore predict` finds the faces in photographs"
+                f"{FACE_SIZE}); `predict_image` finds the faces in photographs"
             )
         return softmax(self._evaluator.finite_logits(faces, tta=tta))
+
+    def predict_image(
+        self,
+        image: str | os.PathLike[str],
+        *,
+        detector: str = next(iter(DETECTORS)),
+        tta: str | None = None,
+    ) -> "list[Prediction]":
+        """The faces in an image file, from left to right: each has its ``square`` (left, top,
+        side, angle), ``probabilities`` in the order of ``emotions``, ``emotion``, ``confidence``.
+
+        Raises:
+            ValueError: there is no such detector, or ``tta`` is no key of VIEWS.
+            OSError: the image cannot be used; the message names it.
+            RuntimeError: the detector is not installed.
+            UnsoundError: the net's logits are not finite.
+        """
+        from ferspore.use.detection import face_detector
+        from ferspore.use.faces import cut_face
+        from ferspore.use.images import read_picture
+        from ferspore.use.prediction import Prediction
+
+        if detector not in DETECTORS:
+            raise ValueError(f"detector: received {detector!r}, expected {' or '.join(DETECTORS)}")
+        picture = read_picture(Path(image))
+        squares = face_detector(detector).find(picture)
+        faces = [cut_face(picture, square) for square in squares]
+        pixels = np.array(faces, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE)
+        rows = self.predict(pixels, tta=tta).tolist()
+        return [Prediction(square, row) for square, row in zip(squares, rows, strict=True)]
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, device: str | None = None) -> Model:

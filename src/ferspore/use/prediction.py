@@ -10,7 +10,8 @@ import numpy as np
 from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.pictures.style import EMOTION_COLOURS
 from ferspore.use.annotation import Mark, annotate
-from ferspore.use.faces import FaceDetector, Square, centre_square, cut_face
+from ferspore.use.detection import FaceDetector
+from ferspore.use.faces import Square, centre_square, cut_face
 from ferspore.use.images import ImageError, image_files, read_picture
 
 UNCERTAIN = 0.5  # confidences below it are drawn faded
@@ -119,11 +120,12 @@ def write_copies(
         while target in written:
             number += 1
             target = folder / f"{path.stem}_emotions_{number}.png"
-        annotate(read_picture(path), [_mark(face, guesses) for face in faces]).save(target)
+        annotate(read_picture(path), [mark_of(face, guesses) for face in faces]).save(target)
         written.append(target)
     return written
 
 
-def _mark(face: Prediction, guesses: int) -> Mark:
+def mark_of(face: Prediction, guesses: int) -> Mark:
+    """The frame of a face in its emotion's colour, with so many guesses in its label."""
     colour = EMOTION_COLOURS[face.emotion]
     return Mark(face.square, face.label(guesses), colour, face.confidence < UNCERTAIN)
