@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STARTS = ("python ", ".venv/bin/python ", "ferspore ", "make ")
-HELP = ("src/ferspore/cli/*.py", "benchmarks/*.py", "tests/soak*.py")
+HELP = ("src/ferspore/cli/*.py", "benchmarks/*.py", "tests/soak*.py", "tests/fuzz*.py")
 HELP_KEYWORDS = ("description", "epilog", "help", "usage")
 
 

@@ -1,5 +1,6 @@
-"""One trainer of its own process, and the instant of its death."""
+"""One trainer of its own process, and the instant of its end."""
 
+import os
 import signal
 import subprocess
 import time
@@ -22,18 +23,23 @@ FAULTS = ("passed over", "made anew", "from scratch", "Traceback")
 
 
 class Trainer:
-    """Runs ``command``, which trains in ``folder``."""
+    """Runs ``command``, which trains in ``folder``; with ``mute``, nobody reads what it prints."""
 
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]):
+    def __init__(
+        self, command: list[str], folder: Path, environment: dict[str, str], *, mute: bool = False
+    ):
+        self.mute = mute
         self.folder = folder
         self.log_path = folder.with_name(folder.name + ".log")
         self.old_files, self.old_snapshots = leftovers(folder), snapshot_names(folder)
         self.began = time.monotonic()
         self.ready_at: float | None = None  # when its first snapshot was there
         with self.log_path.open("wb") as log:
+            output = _broken_pipe() if mute else os.dup(log.fileno())
             self.process = subprocess.Popen(
-                command, cwd=folder.parent, env=environment, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=folder.parent, env=environment, stdout=output, stderr=log
             )
+            os.close(output)
 
     def wait(self) -> None:
         """Let it come to its end, which has to be a good one."""
@@ -41,17 +47,25 @@ class Trainer:
         expect(code == 0, f"{self.folder}: exit code {code}\n{self._log()}")
         self._check_log()
 
-    def kill_at(self, plan: str, rng: np.random.Generator, ready_seconds: float) -> str | None:
-        """Kill it as planned; what it was doing then, or None where it came to its end."""
+    def reach(self, plan: str, rng: np.random.Generator, ready_seconds: float) -> None:
+        """Let it live until the instant that is planned, or its end."""
         try:
             self._sleep_until(plan, rng, ready_seconds)
-        finally:
+        except BaseException:
             self.process.kill()
-        if self.process.wait() != -signal.SIGKILL:
+            raise
+
+    def end(self, number: signal.Signals) -> str | None:
+        """Send a signal that ends it; what it was doing then, or None where it had ended."""
+        phase = self._phase() if number != signal.SIGKILL else None
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=HANGS_SECONDS)
+        if code == 0:
             self.wait()
             return None
+        expect(code in (-number, 128 + number), f"{self.folder}: exit code {code}\n{self._log()}")
         self._check_log()
-        return self._phase()
+        return phase or self._phase()
 
     def _log(self) -> str:
         return self.log_path.read_text()
@@ -92,6 +106,8 @@ class Trainer:
         if kinds := {kind_of(name) for name in self._new_files()}:
             return "writing: " + max(kinds, key=KINDS.index)  # a sidecar comes after its file
         log = self._log()
+        if self.mute:
+            return "printing to nobody"
         if " parameters, " not in log:
             return "starting: imports, data, network"
         if log.rstrip().endswith("evaluating it first"):
@@ -102,3 +118,10 @@ class Trainer:
         if newest.step == newest.steps_per_epoch and not newest.evaluated:
             return "evaluating"
         return "training" if newest.epoch < newest.config["training"]["epochs"] else "finishing"
+
+
+def _broken_pipe() -> int:
+    """A descriptor that every write to fails."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing

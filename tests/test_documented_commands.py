@@ -68,7 +68,7 @@ SMALL = {
     "final_phase.epochs": 0,
 }  # fmt: skip
 SMALLER = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-LONG = ("benchmarks/", "tests/soak")  # only their arguments are read
+LONG = ("benchmarks/", "tests/soak", "tests/fuzz")  # only their arguments are read
 ENDLESS = ("demo",)  # ferspore's, likewise: they serve until Ctrl-C
 MODULES = (  # of `python -m`: not run, but have to be there
     *("pip", "pytest", "ruff", "tests.device_check", "tests.precision_proof"),

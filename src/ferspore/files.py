@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+LARGEST = 1 << 31  # bytes of a checkpoint: protobuf reads no more
+LARGEST_TEXT = 1 << 26  # of a file of JSON; the history of 10,000 epochs has 4 MB
 WRITING = ".writing-"  # prefix of a file that is not whole yet
 
 
@@ -66,14 +68,19 @@ def rename(source: Path, target: Path) -> None:
     flush_folder(target.parent)
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file that was found by its name: a pipe would hang, a device never end.
+def read_file(path: Path, largest: int = LARGEST) -> bytes:
+    """The content of a file that was found by its name: a pipe would hang, a device never end, and
+    a file with holes may be larger than any memory.
 
     Raises:
-        OSError: it cannot be read, or is neither file nor folder.
+        OSError: it cannot be read, is neither file nor folder, or has more than ``largest`` bytes.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if (size := path.stat().st_size) > largest:
+        raise OSError(
+            errno.EFBIG, f"it has {size:,} bytes, at most {largest:,} are read", str(path)
+        )
     return path.read_bytes()
 
 

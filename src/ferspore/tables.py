@@ -8,20 +8,35 @@ Say = Callable[[str], None]  # takes a line for the user
 # Control characters and changes of the writing direction, but for our own: line ends, tabs, the
 # return that begins a progress bar, colours.
 CONTROL = re.compile(
-    "(?!\\A\r)[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\x1b(?!\\[\\d*m)"
+    "(?!\\A\r)[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\x1b(?!\\[(?:0|3[123])m)"
 )
+
+
+LONGEST_CELL = 4096  # characters, as a path may have
 
 
 def printable(text: str) -> str:
     """Text whose control characters, which could take over a terminal, are escaped."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()
+
+
+def one_line(text: str, length: int = 80) -> str:
+    """Foreign text as a part of a message: no line ends, nothing invisible, not too long."""
+    plain = "".join(c if c.isprintable() else _escaped(c) for c in text[: length + 1])
+    return plain if len(plain) <= length else plain[:length] + "..."
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Rows of equal length as lines of columns two blanks apart, the header first.
 
-    The first ``left`` columns are aligned to the left, the others (numbers) to the right.
+    The first ``left`` columns are aligned to the left, the others (numbers) to the right. A cell
+    is one line, whatever it is given: a folder may be called anything.
     """
+    rows = [[one_line(cell, LONGEST_CELL) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

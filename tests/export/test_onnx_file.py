@@ -71,6 +71,7 @@ def test_a_huge_file_is_not_read(tmp_path):
     [
         ({"face_size": "0"}, "face_size is '0'"),
         ({"face_size": "9" * 99}, "face_size is"),
+        ({"face_size": "4999"}, "face_size is '4999', expected 1 to 48 pixels"),
         ({"face_size": "17"}, "its inputs and outputs of a face are"),
         ({"labels": json.dumps(["happy"])}, "its labels are"),
     ],

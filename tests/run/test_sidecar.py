@@ -10,6 +10,7 @@ import ferspore
 from ferspore import files
 from ferspore.run.ckpt import UnsoundError, serialize
 from ferspore.run.names import sidecar_path
+from ferspore.run.records import RecordTexts
 from ferspore.run.sidecar import (
     FORMAT,
     SnapshotSidecar,
@@ -218,8 +219,8 @@ def between_two_renames(path, monkeypatch):
     new, real = sidecar_path(path).read_bytes(), files.read_file
     sidecar_path(path).write_bytes(old)
 
-    def read(asked):
-        content = real(asked)
+    def read(asked, *bounds):
+        content = real(asked, *bounds)
         if content == old:
             sidecar_path(path).write_bytes(new)
         return content
@@ -236,3 +237,18 @@ def test_so_is_that_of_verify(snapshot, monkeypatch):
     between_two_renames(snapshot, monkeypatch)
     found = Verifier().verify(snapshot).findings
     assert [finding.level for finding in found if finding.name == "sidecar"] == ["PASS"]
+
+
+def test_a_history_whose_texts_are_known_is_sealed_as_any_other():
+    history = [{"epoch": n, "loss": n / 7, "best": False, "text": 'é"\n'} for n in range(1, 4)]
+    values = {"z": {"b": [1, {}], "a": None}, "history": history, "last": [[]]}
+    known = seal(values, RecordTexts().of(history[:1]).of(history))
+    assert unseal(known) == values == unseal(seal(values))
+    assert json.loads(known)["digest"] == json.loads(seal(values))["digest"]
+    assert list(json.loads(known)) == ["z", "last", "history", "digest"]
+    lines = known.decode().splitlines()
+    assert sum('"epoch"' in line for line in lines) == 3  # a line a record
+
+
+def test_an_empty_history_is_sealed():
+    assert unseal(seal({"history": []}, RecordTexts())) == {"history": []}

@@ -20,6 +20,7 @@ from ferspore.run.progress import Progress
 from ferspore.run.sidecar import seal, unseal
 from ferspore.training import tensorboard as events
 from tests import runs
+from tests.fuzz import mutation
 
 EPOCHS = 4
 CHANGES = {"training__epochs": EPOCHS, "logging__tensorboard": True}
@@ -281,6 +282,17 @@ def log(straight, tmp_path):
 
 
 # --- records --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "message", [b"\xff" * 9, b"\x1a\x01\xff"]
+)  # the second: a text that is none
+def test_a_record_that_is_no_event_ends_the_reading(tmp_path, message):
+    good = Event(wall_time=1.0, step=1)
+    (tmp_path / "events").write_bytes(
+        b"".join(mutation.record(one) for one in (good.SerializeToString(), message))
+    )
+    assert events.read_events(tmp_path / "events") == [good]
 
 
 def test_reading_stops_at_the_first_record_that_is_damaged(tmp_path):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ferspore.config.paths import KeyPath, dotted
-from ferspore.config.schema import SECTIONS, Config, Stage
+from ferspore.config.schema import MAX_STAGES, SECTIONS, Config, Stage
+from ferspore.tables import one_line
 
 _EXPECTED = {  # by pydantic's type of error, with its context
     "model_type": "a mapping of keys",
@@ -48,7 +49,7 @@ def _known_keys(path: KeyPath) -> str:
     known = list((SECTIONS[inner[0]] if len(inner) == 2 else root).model_fields)
     elsewhere = {k: f"{name}.{k}" for name, model in SECTIONS.items() for k in model.model_fields}
     if near := difflib.get_close_matches(keys[-1], known, n=1):
-        return f"did you mean {dotted((*path[:-1], near[0]))}?"
+        return f"did you mean {one_line(dotted((*path[:-1], near[0])))}?"
     if near := difflib.get_close_matches(keys[-1], elsewhere, n=1, cutoff=0.75):
         return f"did you mean {elsewhere[near[0]]}?"
     return f"expected one of {', '.join(known)}"
@@ -58,10 +59,11 @@ def stage_faults(stages: Any) -> list[tuple[KeyPath, str]]:
     """Names given twice, and `init_from` that is neither an earlier stage nor a checkpoint."""
     found: list[tuple[KeyPath, str]] = []
     earlier: list[str] = []
-    for i, stage in enumerate(stages if isinstance(stages, list) else []):
+    for i, stage in enumerate(stages[:MAX_STAGES] if isinstance(stages, list) else []):
         name, source = map(stage.get, ("name", "init_from")) if isinstance(stage, dict) else (0, 0)
         if isinstance(source, str) and source not in earlier and not source.endswith(".ckpt"):
-            known = f"an earlier stage ({', '.join(earlier) or 'there is none'}) or a .ckpt file"
+            names = one_line(", ".join(earlier)) or "there is none"
+            known = f"an earlier stage ({names}) or a .ckpt file"
             text = f"received {shown(source)}, expected {known}"
             found.append((("stages", i, "init_from"), text))
         if name in earlier:

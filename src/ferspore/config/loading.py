@@ -16,6 +16,7 @@ from ferspore.config.faults import fault_text, final_phase_faults, shown, stage_
 from ferspore.config.paths import KeyPath, dotted, flat
 from ferspore.config.schema import SECTIONS, Config, ConfigError
 from ferspore.config.yaml_text import parse_yaml, plain
+from ferspore.tables import counted, one_line
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class LoadedConfig:
 
 
 MAX_FILES, MAX_FILE_BYTES = 100, 1 << 20  # of a configuration and what it extends
+MAX_KEYS = 300  # of a file; merging takes the square of it
+MAX_FAULTS = 20  # that are told
+LONGEST_PATH = 1000
 DEFAULT, RUN = "default", "the run"  # origins beside a file's path and a flag
 Leaves = dict[KeyPath, tuple[Any, str]]  # key path -> (value, origin)
 # Two ways to say one thing: the one that is given last takes the other's place.
@@ -192,7 +196,7 @@ def _file_leaves(
         if len(read) > MAX_FILES:
             faults.append(f"extends: more than {MAX_FILES} files [{path}]")
             break
-        if isinstance(base, str) and base.isprintable():
+        if isinstance(base, str) and base.isprintable() and len(base) <= LONGEST_PATH:
             _merge(leaves, _file_leaves(path.parent / base, (*chain, path), read, faults))
         else:
             expected = "the name of a file, or a list of names"
@@ -227,7 +231,14 @@ def _leaves(value: Any, origin: str, path: KeyPath = ()) -> Leaves:
 
 
 def _merge(leaves: Leaves, winning: Leaves) -> None:
-    """Put leaves over others, in place; a value and a mapping at one key replace each other."""
+    """Put leaves over others, in place; a value and a mapping at one key replace each other.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    if max(len(leaves), len(winning)) > MAX_KEYS:
+        source = next(iter(winning.values()))[1]
+        raise ConfigError(f"more than {MAX_KEYS} keys [{source}]")
     for path, found in winning.items():
         for other in [k for k in leaves if k[: len(path)] == path or path[: len(k)] == k]:
             del leaves[other]
@@ -258,16 +269,19 @@ def _validate(leaves: Leaves, faults: list[str]) -> Config:
         for key in path[:-1]:
             node = node.setdefault(key, {})
         node[path[-1]] = value
-    found = stage_faults(tree.get("stages"))
+    found, more = stage_faults(tree.get("stages")), 0
     try:
         config = Config.model_validate(tree)
         found += final_phase_faults(config)
     except ValidationError as error:
-        found = [(fault["loc"], fault_text(fault)) for fault in error.errors()] + found
+        first, more = error.errors()[:MAX_FAULTS], error.error_count() - MAX_FAULTS
+        found = [(fault["loc"], fault_text(fault)) for fault in first] + found
     for path, text in found:
         origin = _origin(leaves, path)
         shown = f"command line ({origin})" if origin.startswith("--") else origin
-        faults.append(f"{dotted(path)}: {text} [{shown}]")
+        faults.append(f"{one_line(dotted(path))}: {text} [{shown}]")
+    if more > 0:
+        faults.append(f"and {counted(more, 'fault')} more")
     if faults:
         raise ConfigError("\n".join(faults))
     return config

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+MAX_STAGES = 100
+
 
 class ConfigError(ValueError):
     """What is wrong with a configuration: every fault that was found, one a line."""
@@ -204,7 +206,7 @@ class Config(_Frozen):
     final_phase: FinalPhase = FinalPhase()
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
-    stages: tuple[Stage, ...] = ()
+    stages: Annotated[tuple[Stage, ...], Field(max_length=MAX_STAGES)] = ()
 
     @field_validator("model")
     @classmethod

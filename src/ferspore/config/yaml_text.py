@@ -8,12 +8,14 @@ from typing import Any
 import yaml
 
 from ferspore.config.schema import Config, ConfigError
+from ferspore.tables import one_line
 
 # YAML 1.1, which PyYAML reads, asks for 1.0e-3 and takes 1e-3 for text.
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
 MAX_DEPTH = 100  # of brackets: the time that PyYAML takes grows with the square
+MAX_KEYS, MAX_MERGED = 1000, 100  # of a mapping; mappings, or keys, that one << names
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,6 +24,15 @@ class _Loader(yaml.SafeLoader):
             problem = "nested too deeply"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
         super().fetch_flow_collection_start(token)
+
+    def flatten_mapping(self, node):
+        """Merge keys (<<) that refer to merge keys multiply: bounded before and after each."""
+        merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+        most = max((len(value.value) for value in merged), default=0)
+        if most <= MAX_MERGED:
+            super().flatten_mapping(node)
+        if most > MAX_MERGED or len(node.value) > MAX_KEYS:
+            raise yaml.MarkedYAMLError(problem="too many keys", problem_mark=node.start_mark)
 
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)
@@ -52,6 +63,7 @@ def config_yaml(config: Config) -> str:
     )
 
 
+LONGEST = 200  # characters of PyYAML's, in a message
 MAX_VALUES = 100_000  # aliases let a file of a kilobyte hold more than any memory
 
 
@@ -62,11 +74,12 @@ def parse_yaml(text: str | bytes, origin: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{origin}{where}: {error.problem}; expected YAML") from None
+        problem = one_line(str(error.problem), LONGEST)
+        raise ConfigError(f"{origin}{where}: {problem}; expected YAML") from None
     except RecursionError:
         raise ConfigError(f"{origin}: nested too deeply, or contains itself") from None
     except (yaml.YAMLError, ValueError) as error:  # bytes that are no text; a 13th month
-        problem = " ".join(str(error).split())
+        problem = one_line(" ".join(str(error).split()), LONGEST)
         raise ConfigError(f"{origin}: {problem}; expected YAML") from None
 
 

@@ -46,7 +46,16 @@ def read_arrays(folder: Path, usages: Sequence[str]) -> Parsed | None:
     if not (folder / "table.json").exists():
         return None
     table = _read_table(folder / "table.json")
+    try:
+        return _parsed(folder, table, usages)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise DamagedCacheError("table.json: not as it was written") from error
+
+
+def _parsed(folder: Path, table: dict[str, Any], usages: Sequence[str]) -> Parsed:
     counts, checksums = table["counts"], table["crc32"]
+    if not all(type(count) is int for count in counts.values()):
+        raise TypeError("counts")
     splits = {
         usage: _read_faces(folder / f"{usage}.faces", counts[usage], checksums[usage])
         for usage in usages
@@ -104,7 +113,10 @@ def _read_table(path: Path) -> dict[str, Any]:
     checksum, _, body = path.read_bytes().partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != checksum:
         raise DamagedCacheError(f"{path.name}: wrong checksum")
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DamagedCacheError(f"{path.name}: not JSON") from error
 
 
 def _read_faces(path: Path, count: int, checksum: int) -> Faces:

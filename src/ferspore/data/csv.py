@@ -18,16 +18,17 @@ from pathlib import Path
 
 from ferspore.data.cache import DamagedCacheError, arrays_folder, read_arrays, write_arrays
 from ferspore.data.faces import FaceTable
-from ferspore.data.rows import Parsed, parse_rows, read_records, shorten
+from ferspore.data.rows import Parsed, TooManyBadRowsError, parse_rows, read_records
 from ferspore.files import file_sha256
 from ferspore.labels import SPLITS
-from ferspore.tables import counted
+from ferspore.tables import counted, one_line
 
 COLUMNS = ("emotion", "pixels", "Usage")
 # Bounds before anything is unpacked: the whole of FER2013 has 0.3 GB and packs to a third.
 MAX_BYTES = 1 << 30
 MAX_GROWTH, FREE_GROWTH = 50, 1 << 26  # unpacked over packed; a file may always grow to 64 MiB
 MAX_COLUMNS = 100
+LONGEST = 200  # characters of a decoder's fault, or of members' names, in a message
 EXPECTED_SIZE = ", expected a FER2013 file (0.3 GB)"
 
 
@@ -165,7 +166,11 @@ def _parse_file(path: Path) -> tuple[str, Parsed]:
     line, header = next(records, (0, None))
     if header is None:
         raise DataError(f"{path}: the file is empty, expected the columns {', '.join(COLUMNS)}")
-    parsed = parse_rows(text, records, _find_columns(path, line, header), len(header))
+    columns = _find_columns(path, line, header)
+    try:
+        parsed = parse_rows(text, records, columns, len(header))
+    except TooManyBadRowsError as error:
+        raise DataError(f"{path}: {error}{EXPECTED_SIZE}") from error
     if not parsed.counts and not parsed.bad:
         raise DataError(f"{path}: a header without rows")
     return digest, parsed
@@ -192,8 +197,9 @@ def _unpack(path: Path, data: bytes) -> bytes:
     except DataError:
         raise
     except Exception as error:  # a damaged archive makes the decoders raise almost anything
-        raise DataError(f"{path}: cannot be unpacked, it seems damaged ({error})") from error
-    found = ", ".join(map(ascii, names[:5])) or "none"
+        fault = one_line(str(error), LONGEST)
+        raise DataError(f"{path}: cannot be unpacked, it seems damaged ({fault})") from error
+    found = one_line(", ".join(map(ascii, names[:5])), LONGEST) or "none"
     raise DataError(f"{path}: expected exactly one .csv inside, found {len(names)}: {found}")
 
 
@@ -221,7 +227,7 @@ def _find_columns(path: Path, line: int, header: list[str] | str) -> tuple[int, 
     wrong += [f"column {name} twice" for name in COLUMNS if names.count(name) > 1]
     if wrong:
         raise DataError(
-            f"{path}: line {line}: {', '.join(wrong)}; received {shorten(','.join(names), 80)}, "
+            f"{path}: line {line}: {', '.join(wrong)}; received {one_line(','.join(names))}, "
             f"expected {','.join(COLUMNS)}"
         )
     return tuple(names.index(name) for name in COLUMNS)

@@ -20,12 +20,17 @@ from ferspore.tables import counted
 
 PARSER_VERSION = 1  # raise it whenever the same file gives other arrays: it names the cache
 PIXELS = FACE_SIZE * FACE_SIZE
+MAX_BAD_ROWS = 100_000  # three times the rows of FER2013; a packed kilobyte may hold half a million
 
 _NAMED_ROWS = 5  # bad rows that are kept by line and fault
 _BLOCK = 256  # rows parsed at once: their text and its index fit the processor's cache
 _EMOTION_CODES = {str(code): code for code in range(len(EMOTIONS))}
 _SPLIT_CODES = {split: code for code, split in enumerate(SPLITS)}
 _UNKNOWN = 255  # stands for an emotion or a split that is not in the tables above
+
+
+class TooManyBadRowsError(ValueError):
+    """The file is no FER2013 file: reading on would only take time and memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +151,11 @@ def _parse_in_bulk(text: bytes, columns: tuple[int, ...], width: int) -> list[_B
 def _parse_row_by_row(
     records: Iterable[tuple[int, list[str] | str]], columns: tuple[int, ...], width: int
 ) -> tuple[list[_Block], list[tuple[int, str]]]:
-    """The good rows in blocks, and (line, fault) of every bad one, in the file's order."""
+    """The good rows in blocks, and (line, fault) of every bad one, in the file's order.
+
+    Raises:
+        TooManyBadRowsError: see there.
+    """
     blocks: list[_Block] = []
     bad: list[tuple[int, str]] = []
     rows = iter(records)
@@ -160,18 +169,18 @@ def _parse_row_by_row(
             else:
                 emotion, pixels, usage = (fields[column] for column in columns)
                 whole.append((line, emotion, " ".join(pixels.split()), usage))
-        if not whole:
-            continue
-        block = _parse_block(*list(zip(*whole, strict=True))[1:])
+        block = _parse_block(*list(zip(*whole, strict=True))[1:]) if whole else None
         if block is not None:
             blocks.append(block)
-            continue
+            whole = []
         for line, *row in whole:
             block = _parse_block(*([value] for value in row))
             if block is None:
                 bad.append((line, _describe_faults(*row)))
             else:
                 blocks.append(block)
+        if len(bad) > MAX_BAD_ROWS:
+            raise TooManyBadRowsError(f"more than {MAX_BAD_ROWS:,} bad rows")
     return blocks, sorted(bad)
 
 

@@ -19,6 +19,7 @@ from ferspore.network.resnet import Architecture, ResNet, architecture_of
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt, refuse_not_finite
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
+from ferspore.tables import one_line
 
 Sidecar = ModelSidecar | SnapshotSidecar
 
@@ -89,7 +90,7 @@ def architecture_in(tensors: Mapping[str, np.ndarray]) -> Architecture:
     """
     architecture = architecture_of({name: value.shape for name, value in tensors.items()})
     if architecture is None:
-        names = ", ".join(list(tensors)[:3])
+        names = ", ".join(map(one_line, list(tensors)[:3]))
         raise UnsoundError(f"it holds no network of ours (its tensors: {names}, ...)")
     try:  # the bounds of the configuration: a hostile shape must not make us build a huge net
         Model(**asdict(architecture))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ferspore.export.interface import INPUT, OUTPUTS
 from ferspore.files import read_file
-from ferspore.labels import EMOTIONS
+from ferspore.labels import EMOTIONS, FACE_SIZE
 from ferspore.run.ckpt import UnsoundError
+from ferspore.tables import one_line
 
 if TYPE_CHECKING:
     import onnx
@@ -97,8 +98,8 @@ def checked(model: "onnx.ModelProto") -> dict[str, str]:
     if metadata.pop("digest") != digest_of(model):
         raise UnsoundError("it was changed after its export, or is damaged (digest)")
     size, labels = metadata.get("face_size", ""), metadata.get("labels", "")
-    if not (size.isdecimal() and len(size) < 5 and int(size)):
-        raise UnsoundError(f"its face_size is {size[:20]!r}, expected a number of pixels")
+    if not (size.isdecimal() and len(size) < 5 and 0 < int(size) <= FACE_SIZE):
+        raise UnsoundError(f"its face_size is {size[:20]!r}, expected 1 to {FACE_SIZE} pixels")
     if labels != json.dumps(EMOTIONS):
         raise UnsoundError(f"its labels are {labels[:80]!r}, expected {json.dumps(EMOTIONS)}")
     refuse_other_interface(model, int(size))
@@ -170,4 +171,4 @@ def _shape(value: "onnx.ValueInfoProto") -> list[int]:
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return one_line((str(error).splitlines() or [type(error).__name__])[0], 200)

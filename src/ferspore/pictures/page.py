@@ -4,9 +4,11 @@ The functions return HTML; whatever they are given is escaped, so a name with "<
 """
 
 import base64
+import html
 import re
 from collections.abc import Sequence
-from html import escape
+
+from ferspore.tables import printable
 
 Section = tuple[str, str]  # heading as text, content as HTML
 Face = tuple[bytes, str, str]  # PNG file, caption, bold line below it
@@ -77,6 +79,11 @@ summary { cursor: pointer; padding: 4px 0; }
   table, .chart { break-inside: avoid; }
 }
 """
+
+
+def escape(text: str) -> str:
+    """Text as HTML, its control characters visible: a page may be looked at in a terminal."""
+    return html.escape(printable(text).replace("\x1b", "\\x1b"))
 
 
 def page(title: str, head: Sequence[str], columns: Sequence[Sequence[Section]]) -> str:

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ferspore.config.loading import config_from_dict, load_config
 from ferspore.config.schema import Config, ConfigError
@@ -69,10 +70,20 @@ def account_of(folder: Path) -> Account:
             for key, old, new in differences(then, now)
         ],
         csv=then.data.csv or "",
-        data_sha256=known.data.get("sha256", "") if known else "",
-        counts=snapshot.data.get("counts", {}) if snapshot else {},
+        data_sha256=_digest(known.data) if known else "",
+        counts=_counts(snapshot.data) if snapshot else {},
         files=_best_model(folder),
     )
+
+
+def _digest(data: dict[str, Any]) -> str:
+    return data["sha256"] if isinstance(data.get("sha256"), str) else ""
+
+
+def _counts(data: dict[str, Any]) -> dict[str, int]:
+    counts = data.get("counts")
+    known = counts.items() if isinstance(counts, dict) else ()
+    return {split: count for split, count in known if type(count) is int}
 
 
 def run_name(folder: Path) -> str:

@@ -15,7 +15,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from ferspore import files
+from ferspore.tables import one_line
 
+MAX_DIMS = 32  # of an array in numpy
+LONGEST_NAME = 80  # in a message
 CRC_TAIL = 17  # bytes: "crc_num" and a ten-byte number
 INFO_TAGS = ("best_accuracy", "best_epoch", "val_loss", "epoch_num", "step_num", "face_size")
 
@@ -146,7 +149,7 @@ def parse_ckpt(content: bytes) -> Contents:
             continue
         kind = (dtype, tuple(value.tensor.dims))
         if kinds.setdefault(tag, kind) != kind:
-            raise UnsoundError(f"{tag!r} stands in it twice with different shapes")
+            raise UnsoundError(f"{_named(tag)} stands in it twice with different shapes")
         pieces.setdefault(tag, []).append(value.tensor.tensor_content)
     tensors = {tag: _array(tag, *kinds[tag], b"".join(parts)) for tag, parts in pieces.items()}
     info = {tag: tensors.pop(tag).item() for tag in INFO_TAGS if _is_scalar(tensors.get(tag))}
@@ -160,22 +163,30 @@ def _text(name: bytes) -> str:
         raise UnsoundError(f"a tensor's name or type is no text: {name[:40]!r}") from None
 
 
+def _named(name: str) -> str:
+    return repr(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "...")
+
+
 def _is_scalar(array: np.ndarray | None) -> bool:
     return array is not None and array.size == 1
 
 
 def _array(tag: str, dtype: str, shape: tuple[int, ...], content: bytes) -> np.ndarray:
     if dtype not in DTYPES:
-        raise UnsoundError(f"{tag!r} has the type {dtype!r}, which is not read here")
+        raise UnsoundError(f"{_named(tag)} has the type {_named(dtype)}, which is not read here")
+    if len(shape) > MAX_DIMS:
+        raise UnsoundError(
+            f"{_named(tag)} has {len(shape):,} dimensions, at most {MAX_DIMS} are read"
+        )
     expected = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if any(size < 0 for size in shape) or len(content) != expected:
         raise UnsoundError(
-            f"{tag!r} has {len(content)} bytes where its shape {shape} takes {expected}"
+            f"{_named(tag)} has {len(content)} bytes where its shape {shape} takes {expected}"
         )
     try:
         return np.frombuffer(content, DTYPES[dtype]).reshape(shape)
     except ValueError as error:  # such as (2**62, 4, 0), whose product is 0
-        raise UnsoundError(f"{tag!r} has the impossible shape {shape}") from error
+        raise UnsoundError(f"{_named(tag)} has the impossible shape {shape}") from error
 
 
 def is_trained(name: str) -> bool:
@@ -206,4 +217,5 @@ def refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
         UnsoundError: a tensor holds a NaN or an infinity.
     """
     if bad := not_finite(tensors):
-        raise UnsoundError(f"it holds values that are not finite, in {', '.join(bad[:3])}")
+        names = ", ".join(map(one_line, bad[:3]))
+        raise UnsoundError(f"it holds values that are not finite, in {names}")

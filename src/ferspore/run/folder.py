@@ -15,7 +15,7 @@ import numpy as np
 
 from ferspore.config.loading import load_config
 from ferspore.config.schema import Config, ConfigError
-from ferspore.files import read_file
+from ferspore.files import LARGEST_TEXT, read_file
 from ferspore.run.ckpt import Contents, UnsoundError, read_ckpt
 from ferspore.run.names import BEST, CONFIG, FINAL, METRICS, SNAPSHOT_NAME, sidecar_path
 from ferspore.run.plain import PLAIN_NAME, by_time
@@ -285,9 +285,12 @@ def _config(path: Path) -> tuple[Config | None, str | None]:
 
 
 def _records(path: Path) -> list[Any]:
-    """What a file of JSON lines holds, but for lines that are no JSON."""
+    """What a file of JSON lines holds, but for lines that are no JSON. A pipe, a device or a folder
+    of that name holds none: a resume puts a file in its place."""
+    if not path.is_file():
+        return []
     records = []
-    for line in read_file(path).splitlines():
+    for line in read_file(path, LARGEST_TEXT).splitlines():
         with suppress(ValueError, RecursionError):
             records.append(json.loads(line))
     return records

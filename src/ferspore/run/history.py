@@ -12,6 +12,7 @@ from typing import Any
 
 from ferspore.config.loading import config_from_dict, load_config
 from ferspore.config.schema import Config, ConfigError
+from ferspore.files import LARGEST_TEXT, read_file
 from ferspore.run.ckpt import UnsoundError
 from ferspore.run.names import BEST, CONFIG, METRICS
 from ferspore.run.progress import MONITORS
@@ -87,7 +88,7 @@ def history_of(run: Path) -> History:
     if not run.is_dir():
         return read_history(run, run.resolve().parent.name)
     name = run.resolve().name
-    if (run / METRICS).exists():
+    if (run / METRICS).is_file():
         return read_history(run / METRICS, name)
     try:
         records = read_sidecar(run / BEST).history
@@ -141,9 +142,9 @@ def _resumed_epochs(folder: Path) -> list[int]:
     furthest: tuple[int, list[int]] = (0, [])
     for sidecar in folder.glob("fer-*.json"):
         try:
-            values = json.loads(sidecar.read_text(encoding="utf-8"))
+            values = json.loads(read_file(sidecar, LARGEST_TEXT))
             epochs = [step // values["steps_per_epoch"] + 1 for step in values["resumes"]]
             furthest = max(furthest, (values["global_step"], epochs))
-        except (OSError, ValueError, RecursionError, KeyError, TypeError, ZeroDivisionError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, ArithmeticError):
             continue  # a damaged snapshot only loses its marks
     return sorted(set(furthest[1]))

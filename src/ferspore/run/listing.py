@@ -14,7 +14,7 @@ from ferspore.run.changes import run_config
 from ferspore.run.folder import Holdings, checked, read_folder
 from ferspore.run.lock import lock_holder
 from ferspore.run.progress import Progress
-from ferspore.run.standing import standing
+from ferspore.run.standing import Standing, standing
 from ferspore.tables import accuracy_text, aligned, size_text
 
 ATTEMPTS = 5  # at a folder whose trainer deletes a file while it is being looked at
@@ -66,7 +66,7 @@ def run_state(folder: Path) -> RunState | None:
 
 def _state(folder: Path) -> RunState | None:
     holdings = checked(read_folder(folder))
-    stands = standing(holdings)
+    stands = _standing(holdings)
     if stands == "empty":
         return None
     config = _config(holdings)
@@ -75,7 +75,7 @@ def _state(folder: Path) -> RunState | None:
     pid = lock_holder(folder)
     return RunState(
         folder=folder,
-        state=_word(holdings, done, config, pid),
+        state=_word(stands, holdings, done, config, pid),
         pid=pid,
         epochs_done=done,
         epochs=None if config is None or stands in ("staged", "model") else config.training.epochs,
@@ -86,12 +86,20 @@ def _state(folder: Path) -> RunState | None:
     )
 
 
-def _word(holdings: Holdings, done: int, config: Config | None, pid: int | None) -> str:
-    stands = standing(holdings)
+def _standing(holdings: Holdings) -> Standing:
+    try:
+        return standing(holdings)
+    except ConfigError:  # in the newest snapshot's sidecar: a resume says what is wrong with it
+        return "damaged"
+
+
+def _word(
+    stands: Standing, holdings: Holdings, done: int, config: Config | None, pid: int | None
+) -> str:
     if pid is not None:
         return "running"
     if stands == "staged":
-        finished = sum(standing(stage) == "finished" for stage in holdings.stages.values())
+        finished = sum(_standing(stage) == "finished" for stage in holdings.stages.values())
         return f"stages {finished}/{len(holdings.stages)}"
     if stands == "finished":
         return "finished" if config is None or done >= config.training.epochs else "early stop"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ferspore.run.names import LOCK
 
+LONGEST = 20  # bytes that name a process
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
 
 
@@ -37,7 +38,7 @@ class RunLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = self._file.read().strip() or "unknown"
+            holder = lock_holder(self.folder) or "unknown"
             self._file.close()
             raise RunLockedError(
                 f"{self.folder}: another trainer (process {holder}) is at work in this folder"
@@ -75,9 +76,10 @@ def lock_holder(folder: Path) -> int | None:
     a trainer that starts at this instant is not kept from it.
     """
     try:
-        with (folder / LOCK).open() as file:
-            named = file.read().strip()
-            if not named.isdecimal():
+        # A pipe would hang, were it opened to wait for its writer.
+        with os.fdopen(os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            named = file.read(LONGEST).strip()
+            if not named.isdigit():
                 return None
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:

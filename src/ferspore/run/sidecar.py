@@ -29,7 +29,8 @@ from ferspore.run.ckpt import (
     refuse_not_finite,
 )
 from ferspore.run.names import sidecar_path
-from ferspore.run.records import record_fault
+from ferspore.run.records import RecordTexts, record_fault
+from ferspore.tables import one_line
 
 FORMAT = 2
 DEEPEST = 16  # levels of lists and objects; ours have 8
@@ -138,10 +139,37 @@ class Facts:
 # --- text -----------------------------------------------------------------------------------------
 
 
-def seal(values: Mapping[str, Any]) -> bytes:
-    """The JSON text of a sidecar, ending in the digest of all that stands before it."""
-    digest = _digest_of_values(values)
-    return (json.dumps({**values, "digest": digest}, indent=1, allow_nan=False) + "\n").encode()
+def seal(values: Mapping[str, Any], records: RecordTexts | None = None) -> bytes:
+    """The JSON text of a sidecar, ending in the digest of all that stands before it.
+
+    ``records``: the texts of the history, which is most of a long run's sidecar, where they are
+    known.
+    """
+    others = {key: value for key, value in values.items() if key != "history" or records is None}
+    inline = {key: _canonical(value) for key, value in others.items()}
+    spread = {key: _spread(value) for key, value in others.items()}
+    if records is not None:
+        inline["history"] = f"[{', '.join(records.canonical)}]"
+        spread["history"] = "[\n  " + ",\n  ".join(records.lines) + "\n ]"
+    digest = _sha256("{" + ", ".join(_members(dict(sorted(inline.items())))) + "}")
+    members = _members({**spread, "digest": _canonical(digest)})
+    return ("{\n " + ",\n ".join(members) + "\n}\n").encode()
+
+
+def _members(texts: Mapping[str, str]) -> list[str]:
+    return [f"{_canonical(key)}: {text}" for key, text in texts.items()]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _spread(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def unseal(text: bytes) -> dict[str, Any]:
@@ -160,7 +188,7 @@ def unseal(text: bytes) -> dict[str, Any]:
         raise UnsoundError(f"its sidecar is nested deeper than {DEEPEST} levels")
     digest = values.pop("digest", None)
     try:
-        if digest != _digest_of_values(values):
+        if digest != _sha256(_canonical(values)):
             raise UnsoundError("its sidecar was changed after it was written (digest)")
     except (ValueError, RecursionError) as error:
         raise UnsoundError("its sidecar holds a number that is not finite") from error
@@ -173,11 +201,6 @@ def _is_deep(values: dict[str, Any]) -> bool:
         inner = [part.values() if isinstance(part, dict) else part for part in level]
         level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
     return bool(level)
-
-
-def _digest_of_values(values: Mapping[str, Any]) -> str:
-    canonical = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -208,7 +231,7 @@ def sidecar_for(checkpoint: Path, sha256: str) -> SnapshotSidecar | ModelSidecar
 
 def _read_sidecar(checkpoint: Path, path: Path) -> SnapshotSidecar | ModelSidecar:
     try:
-        text = files.read_file(path)
+        text = files.read_file(path, files.LARGEST_TEXT)
     except FileNotFoundError:
         raise UnsoundError(f"its sidecar {path.name} is missing") from None
     except OSError as error:
@@ -219,11 +242,11 @@ def _read_sidecar(checkpoint: Path, path: Path) -> SnapshotSidecar | ModelSideca
         sidecar = known.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = one_line(".".join(map(str, first["loc"])))
         fault = first["msg"].removeprefix("Value error, ")
         raise UnsoundError(f"its sidecar's {where}: {fault}") from error
     if sidecar.checkpoint != checkpoint.name:
-        raise UnsoundError(f"its sidecar is that of {sidecar.checkpoint!r}")
+        raise UnsoundError(f"its sidecar is that of {one_line(sidecar.checkpoint)!r}")
     return sidecar
 
 
@@ -339,7 +362,7 @@ def roll_forward(waiting: Path) -> bool:
     """
     path = waiting.with_name(waiting.name.removeprefix(files.WRITING))
     try:
-        values = unseal(files.read_file(waiting))
+        values = unseal(files.read_file(waiting, files.LARGEST_TEXT))
         checkpoint = path.with_name(str(values["checkpoint"]))
         if sidecar_path(checkpoint) != path or files.file_sha256(checkpoint) != values["sha256"]:
             return False

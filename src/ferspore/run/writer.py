@@ -5,7 +5,6 @@ snapshot's sidecar anew with ``evaluated: true``, pruning. Nothing is deleted be
 is safe, and the best model is never replaced by a lower one.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,7 @@ from ferspore.run.names import (
     snapshot_name,
 )
 from ferspore.run.progress import Progress, is_better
+from ferspore.run.records import RecordTexts
 from ferspore.run.sidecar import (
     FILE_FIELDS,
     Facts,
@@ -73,6 +73,7 @@ class RunWriter:
         self.window = list(window)
         self.sequence = last_sequence
         self.say = say
+        self._records = RecordTexts()
         self._described: dict[str, Any] = {}  # FILE_FIELDS of the newest snapshot
 
     def begin(self, decision: Decision) -> None:
@@ -148,16 +149,15 @@ class RunWriter:
             self._prune()
 
     def _sidecar(self) -> bytes:
-        return seal(
-            {
-                **self._described,
-                "kind": "snapshot",
-                "run": self.facts.run,
-                "face_size": self.facts.face_size,
-                **self.progress.to_dict(),
-                **self.facts.snapshot,
-            }
-        )
+        values = {
+            **self._described,
+            "kind": "snapshot",
+            "run": self.facts.run,
+            "face_size": self.facts.face_size,
+            **self.progress.to_dict(),
+            **self.facts.snapshot,
+        }
+        return seal(values, self._records.of(self.progress.history))
 
     def _mark_evaluated(self) -> None:
         path = self.folder / snapshot_name(self.progress.epoch, self.progress.step)
@@ -205,8 +205,8 @@ class RunWriter:
         return f"{found} -> {path}"
 
     def _write_metrics(self) -> None:
-        lines = (json.dumps(line, allow_nan=False) + "\n" for line in self.progress.history)
-        files.write_file(self.folder / METRICS, "".join(lines).encode())
+        lines = self._records.of(self.progress.history).lines
+        files.write_file(self.folder / METRICS, "\n".join([*lines, ""]).encode())
 
     # --- models -----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from mindspore.train import Callback
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
@@ -229,7 +230,7 @@ def read_events(path: Path) -> list[Event]:
     A record is the message's length (uint64), its masked CRC-32C, the message, its masked CRC-32C,
     little-endian.
     """
-    content, start, events = path.read_bytes(), 0, []
+    content, start, events = files.read_file(path), 0, []
     while start + 12 <= len(content):
         length, length_sum = struct.unpack_from("<QI", content, start)
         end = start + 12 + length
@@ -238,6 +239,9 @@ def read_events(path: Path) -> list[Event]:
         message = content[start + 12 : end]
         if masked_crc32c(message) != struct.unpack_from("<I", content, end)[0]:
             break
-        events.append(Event.FromString(message))
+        try:
+            events.append(Event.FromString(message))
+        except (DecodeError, UnicodeDecodeError):
+            break
         start = end + 4
     return events

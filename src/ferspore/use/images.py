@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ferspore.tables import one_line
+
 # Not all that Pillow reads: it hands PostScript, whatever the file is called, to Ghostscript.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # a file of a kilobyte can declare any size
@@ -70,7 +72,8 @@ def read_picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too large an image: {error}") from None
     except Exception as error:  # damaged data makes Pillow's decoders raise almost anything
-        raise ImageError(f"{path}: the image cannot be decoded: {error}") from None
+        fault = one_line(str(error), 200)
+        raise ImageError(f"{path}: the image cannot be decoded: {fault}") from None
 
 
 def _refuse_too_large(path: Path, size: tuple[int, int]) -> None:

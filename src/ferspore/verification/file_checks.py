@@ -7,8 +7,8 @@ from ferspore.files import read_file
 from ferspore.run.ckpt import Contents, UnsoundError, parse_ckpt
 from ferspore.run.names import SNAPSHOT_NAME, sidecar_path
 from ferspore.run.sidecar import sidecar_for
-from ferspore.tables import counted
-from ferspore.verification.findings import Finding, Level, printable
+from ferspore.tables import counted, one_line
+from ferspore.verification.findings import Finding, Level
 from ferspore.verification.subject import Sidecar
 
 
@@ -38,7 +38,7 @@ def check_sidecar(path: Path, content: bytes) -> tuple[Sidecar | None, Finding]:
         level: Level = "FAIL" if sidecar_path(path).exists() else "WARN"
         is_snapshot = SNAPSHOT_NAME.fullmatch(path.name)
         meaning = "a resume skips it" if is_snapshot else "the file is judged on its own"
-        return None, Finding(level, "sidecar", f"{printable(str(error), 160)}; {meaning}")
+        return None, Finding(level, "sidecar", f"{one_line(str(error), 160)}; {meaning}")
     if len(content) != sidecar.bytes:
         fault = "cut short" if len(content) < sidecar.bytes else "not the file that was written"
         text = f"{len(content):,} bytes where the sidecar says {sidecar.bytes:,}: {fault}"
@@ -63,10 +63,10 @@ def check_format(content: bytes) -> tuple[Contents | None, bool, Finding]:
         contents = parse_ckpt(content[:end])
     except UnsoundError:
         begins = "" if end else f"; it begins with {content[:8]!r}"
-        return None, False, Finding("FAIL", "format", printable(reason + begins, 160))
+        return None, False, Finding("FAIL", "format", one_line(reason + begins, 160))
     text = f"cut short or damaged at byte {end:,} of {len(content):,}"
     if names := [*contents.info, *contents.tensors]:  # none where the file holds texts only
-        text += f", after {printable(names[-1])}"
+        text += f", after {one_line(names[-1])}"
     return contents, False, Finding("FAIL", "format", text)
 
 

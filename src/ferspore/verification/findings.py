@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ferspore.tables import counted
+from ferspore.tables import counted, one_line
 
 Level = Literal["PASS", "WARN", "FAIL"]
 Kind = Literal["best", "final", "snapshot", "weights", "onnx"]
@@ -78,11 +78,5 @@ def best_of(reports: Iterable[Report]) -> Report | None:
 
 def listed(names: list[str]) -> str:
     more = len(names) - NAMES_SHOWN
-    shown = ", ".join(map(printable, names[:NAMES_SHOWN]))
+    shown = ", ".join(map(one_line, names[:NAMES_SHOWN]))
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def printable(text: str, length: int = 80) -> str:
-    """Text from a file without control characters, which could take over the terminal."""
-    plain = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return plain if len(plain) <= length else plain[:length] + "..."

@@ -11,13 +11,13 @@ from ferspore.evaluation.scores import score
 from ferspore.export.onnx_model import OnnxModel
 from ferspore.labels import SPLITS
 from ferspore.run.ckpt import UnsoundError
-from ferspore.tables import accuracy_text, size_text
+from ferspore.tables import accuracy_text, one_line, size_text
 from ferspore.verification.behaviour_checks import (
     check_accuracy,
     check_predictions,
     check_variety,
 )
-from ferspore.verification.findings import Finding, Report, printable
+from ferspore.verification.findings import Finding, Report
 
 
 def verify_onnx(path: Path, csv: Path | None, tta: str | None, *, skip_bad_rows: bool) -> Report:
@@ -45,7 +45,7 @@ def verify_onnx(path: Path, csv: Path | None, tta: str | None, *, skip_bad_rows:
         )
         return report if csv is None else _measured(report, model, csv, tta, skip_bad_rows)
     except UnsoundError as error:
-        fault = Finding("FAIL", "format", printable(str(error), 300))
+        fault = Finding("FAIL", "format", one_line(str(error), 300))
         return Report(str(path), "onnx", findings=(fault,))
 
 
@@ -86,7 +86,7 @@ def _origin(metadata: dict[str, str]) -> Finding:
         text += f", accuracy {accuracy_text(accuracy)} at epoch {_epoch(metadata)}"
     if told := metadata.get("quantisation"):
         text += f"; {told}"
-    return Finding("PASS", "origin", printable(text, 300))
+    return Finding("PASS", "origin", one_line(text, 300))
 
 
 def _recorded(metadata: dict[str, str]) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import Config, ConfigError
-from ferspore.files import read_file
+from ferspore.files import LARGEST_TEXT, read_file
 from ferspore.run.ckpt import Contents
 from ferspore.run.names import BEST, FINAL, SNAPSHOT_NAME
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar
@@ -73,7 +73,7 @@ def epochs_in(metrics: Path) -> Epochs:
     """The lines of a metrics.jsonl, without those that cannot be read: a damaged history is no
     fault of the checkpoint, so it is not refused as ``read_history`` does."""
     try:
-        lines = read_file(metrics).splitlines()
+        lines = read_file(metrics, LARGEST_TEXT).splitlines()
     except OSError:
         return {}
     records = []

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ferspore.labels import VIEWS
-from ferspore.tables import accuracy_text, aligned, counted
-from ferspore.verification.findings import Level, Report, best_of, printable
+from ferspore.tables import accuracy_text, aligned, counted, one_line
+from ferspore.verification.findings import Level, Report, best_of
 
 Paint = Mapping[Level, str]  # each level's escape code
 
@@ -55,7 +55,7 @@ def format_table(reports: list[Report], paint: Paint | None = None, tta: str | N
 
 
 def _name(report: Report) -> str:
-    return printable(Path(report.path).name)
+    return one_line(Path(report.path).name)
 
 
 def _state(report: Report, paint: Paint | None) -> str:

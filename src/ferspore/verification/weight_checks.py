@@ -8,8 +8,8 @@ import numpy as np
 
 from ferspore.network.resnet import initial_values
 from ferspore.run.ckpt import Contents, is_trained, parameter_count
-from ferspore.tables import counted, size_text
-from ferspore.verification.findings import Finding, listed, printable
+from ferspore.tables import counted, one_line, size_text
+from ferspore.verification.findings import Finding, listed
 from ferspore.verification.subject import Shapes, Subject
 
 OF_A_TENSOR = re.compile(r"(moments|moment1|moment2|accum|stat|ema)\.(.+)")
@@ -116,7 +116,7 @@ def _incomplete_groups(contents: Contents, shapes: Shapes) -> list[str]:
         group, of = found.groups()
         groups.setdefault(group, set()).add(of)
         if of not in shapes or value.shape != tuple(shapes[of]):
-            faults.append(f"{printable(name)} {value.shape} belongs to no weight")
+            faults.append(f"{one_line(name)} {value.shape} belongs to no weight")
     for group, names in groups.items():
         belongs = _is_averaged if group == "ema" else is_trained
         due = [name for name in shapes if belongs(name)]
