@@ -254,8 +254,8 @@ def call(program: str, words: Sequence[str], main: Callable[[], object]) -> int:
         patch.syspath_prepend(Path(program).parent.resolve())
         if program.startswith(LONG):
             patch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
-        if words[0] in ENDLESS:
-            patch.setattr(f"ferspore.cli.{words[0]}.work", lambda arguments: 0)
+        for name in {*words[:1]} & {*ENDLESS}:
+            patch.setattr(f"ferspore.cli.{name}.work", lambda arguments: 0)
         try:
             return main() or 0
         except SystemExit as end:
