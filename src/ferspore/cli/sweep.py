@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         help="the values of a key, as training.lr=0.1,0.05 or model.blocks=[1,1],[2,2]",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="sets training.epochs of all runs")
+    parser.add_argument("--devices", metavar="N", help="as of train, for each run")
     parser.add_argument(
         "--output", metavar="DIR", help="the sweep's folder; default: checkpoints/<name>-sweep"
     )
@@ -42,7 +43,8 @@ def main(words: list[str]) -> int:
 
     output = Path(arguments.output) if arguments.output else None
     verbose = ["--verbose"] if arguments.verbose else []
-    trainer = [sys.executable, "-m", "ferspore", "train", *verbose]
+    devices = ["--devices", arguments.devices] if arguments.devices else []
+    trainer = [sys.executable, "-m", "ferspore", "train", *verbose, *devices]
     again = runtime.command("sweep", *words)
     try:
         axes = [parse_axis(text) for text in arguments.settings]

@@ -8,6 +8,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
+from ferspore.network.parallel import Across
+
 EMA_PREFIX = "ema."
 
 _blend = ops.MultitypeFuncGraph("blend")
@@ -106,8 +108,9 @@ class TrainStep(nn.Cell):
         settings: StepSettings,
         schedule: Schedule,
         loss: nn.Cell | None = None,
+        across: Across | None = None,
     ):
-        """``loss``: a `SoftTargetLoss` if not given."""
+        """``loss``: a `SoftTargetLoss` if not given; ``across``: where several ranks train."""
         super().__init__(auto_prefix=False)
         self.network = network
         self.loss = SoftTargetLoss() if loss is None else loss
@@ -128,14 +131,34 @@ class TrainStep(nn.Cell):
         for average in self.averages:
             average.requires_grad = False
         self.hyper_map = ops.HyperMap()
+        self.across = across
+
+    def __call__(self, *inputs):
+        if self.across is None:
+            return super().__call__(*inputs)
+        vote = self.across.vote
+        loss, votes = super().__call__(*inputs, vote.ballot())
+        vote.count(votes)
+        return loss
 
     def forward(self, faces, *targets):
         loss = self.loss(self.network(faces), *targets)
         return loss * self.loss_scale if self.scaled else loss
 
     def construct(self, faces, *targets):
-        step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
+        if self.across is None:
+            return self.take(faces, targets)
+        loss = self.take(faces, targets[:-1])
+        return loss, self.across.votes(loss, targets[-1])
+
+    def gradients_of(self, faces, targets):
+        """Loss and gradients, averaged over all ranks."""
         loss, gradients = self.grad(faces, *targets)
+        return (loss, gradients) if self.across is None else self.across(loss, gradients)
+
+    def take(self, faces, targets):
+        step = ops.cast(self.optimizer.global_step, mstype.float32) + 0.0
+        loss, gradients = self.gradients_of(faces, targets)
         if self.scaled:
             loss = loss / self.loss_scale
             gradients = self.hyper_map(ops.partial(_unscale, self.loss_scale), gradients)

@@ -98,6 +98,7 @@ class SnapshotSidecar(_Sidecar):
     stage: str | None
     command: str
     cores: Ordinal
+    world_size: Ordinal = 1  # ranks that trained; older sidecars have none
 
 
 class ModelSidecar(_Sidecar):

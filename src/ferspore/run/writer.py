@@ -65,8 +65,8 @@ class NotFiniteError(Exception):
 class Facts:
     """What every sidecar of a run says beside its progress.
 
-    ``snapshot`` holds config, data, teachers, stage, command and cores; ``model`` config, data,
-    teachers, usage and command, without any path of this machine.
+    ``snapshot`` holds config, data, teachers, stage, command, cores and world_size; ``model``
+    config, data, teachers, usage and command, without any path of this machine.
     """
 
     run: str
