@@ -1,6 +1,6 @@
-"""(seed, epoch, step, rank) -> batch; the only place that knows the data order.
+"""(seed, epoch, step) -> batch; the only place that knows the data order.
 
-Order and augmentation derive from these numbers alone, never from hidden state, so a
+Order and augmentation derive from these three numbers alone, never from hidden state, so a
 resumed run sees the same batches as one that was never stopped.
 """
 
@@ -26,12 +26,9 @@ class Batches:
         seed: int,
         batch_size: int,
         augmentation: Callable[[int], Augmentation],
-        rank: int = 0,
-        ranks: int = 1,
     ):
         """``augmentation`` gives that of an epoch (1-based). It must be a pure function: epochs are
-        drawn ahead of the training. Each of several ``ranks``, which divide ``batch_size``, takes
-        its share of every batch.
+        drawn ahead of the training.
 
         Raises:
             ValueError: there are fewer faces than ``batch_size``.
@@ -42,8 +39,6 @@ class Batches:
         self.seed = seed
         self.batch_size = batch_size
         self.augmentation = augmentation
-        self.rank = rank
-        self.share = batch_size // ranks
         self.steps_per_epoch = len(faces) // batch_size
 
     def order(self, epoch: int) -> np.ndarray:
@@ -52,13 +47,11 @@ class Batches:
 
     def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
-        targets float32 (B,7) that sum to 1, mixed and smoothed; B is this rank's share of a
-        batch, ``order`` is ``self.order(epoch)``."""
+        targets float32 (B,7) that sum to 1, mixed and smoothed; ``order`` is
+        ``self.order(epoch)``."""
         augmentation = self.augmentation(epoch)
-        first = (step - 1) * self.batch_size + self.rank * self.share
-        indices = order[first : first + self.share]
-        # A last 0 changes no seed (SeedSequence), so rank 0 draws what a rank alone does.
-        rng = np.random.default_rng([self.seed, epoch, step, self.rank])
+        indices = order[(step - 1) * self.batch_size : step * self.batch_size]
+        rng = np.random.default_rng([self.seed, epoch, step])
         images = augment(self.faces.images[indices], rng, augmentation)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
         mixed, targets = mixup(
