@@ -45,13 +45,23 @@ class Batches:
         """Indices of all faces, int64 (N,), in the order of ``epoch`` (1-based)."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
 
-    def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(
+        self, order: np.ndarray, epoch: int, step: int, *, rank: int = 0, world_size: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
         targets float32 (B,7) that sum to 1, mixed and smoothed; ``order`` is
-        ``self.order(epoch)``."""
+        ``self.order(epoch)``.
+
+        Device ``rank`` of ``world_size`` gets its share of it, ``batch_size / world_size`` faces
+        that are augmented and mixed among themselves. A pure function: threads may call it, in any
+        order.
+        """
         augmentation = self.augmentation(epoch)
-        indices = order[(step - 1) * self.batch_size : step * self.batch_size]
-        rng = np.random.default_rng([self.seed, epoch, step])
+        share = self.batch_size // world_size
+        start = (step - 1) * self.batch_size + rank * share
+        indices = order[start : start + share]
+        # With rank 0 the same as from the other three numbers: SeedSequence fills up with zeros.
+        rng = np.random.default_rng([self.seed, epoch, step, rank])
         images = augment(self.faces.images[indices], rng, augmentation)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
         mixed, targets = mixup(
