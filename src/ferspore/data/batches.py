@@ -77,8 +77,9 @@ class EpochSource:
     counts its epochs itself. The first pass may start within its epoch (a resume).
     """
 
-    def __init__(self, batches: Batches):
+    def __init__(self, batches: Batches, *, rank: int = 0, world_size: int = 1):
         self.batches = batches
+        self.place = {"rank": rank, "world_size": world_size}
         self.start(epoch=1, step=1)
 
     def start(self, *, epoch: int, step: int) -> None:
@@ -92,4 +93,4 @@ class EpochSource:
         self._next = (epoch + 1, 1)
         order = self.batches.order(epoch)
         for step in range(first, self.batches.steps_per_epoch + 1):
-            yield self.batches.batch(order, epoch, step)
+            yield self.batches.batch(order, epoch, step, **self.place)

@@ -317,7 +317,8 @@ def signalled_in(setup: Setup, signals: runtime.StopSignals) -> Callable[[], boo
 
 
 def train_epochs(setup: Setup, progress: Progress, callbacks: list[Callback]) -> None:
-    source = EpochSource(setup.batches)
+    ranks = setup.ranks
+    source = EpochSource(setup.batches, rank=ranks.rank, world_size=ranks.size)
     dataset = GeneratorDataset(
         source,
         ["faces", "targets"],

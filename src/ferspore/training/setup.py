@@ -72,7 +72,8 @@ def set_up(
         RefusalError: the teachers are not those of the run ``going_on``, or cannot be.
     """
     teachers = teachers_of(config, going_on, say)
-    batches = build_batches(config, table, ranks)
+    check_shares(config, ranks.size)
+    batches = build_batches(config, table)
     rate = schedule_of(config, batches.steps_per_epoch)
     step = build_step(config, table, rate, batches.steps_per_epoch, teachers, ranks)
     return Setup(config, device, table, batches, rate, step, teachers, ranks)
@@ -121,12 +122,7 @@ def teachers_of(config: Config, going_on: SnapshotSidecar | None, say: Say) -> t
     return load_teachers(config.training.teachers, config.data.face_size, known, say)
 
 
-def build_batches(config: Config, table: FaceTable, ranks: Ranks = ALONE) -> Batches:
-    """
-    Raises:
-        ConfigError: Training holds less than a batch, or a batch cannot be shared evenly.
-    """
-    check_shares(config, ranks.size)
+def build_batches(config: Config, table: FaceTable) -> Batches:
     faces = table.splits["Training"]
     if len(faces) < config.training.batch_size:
         raise ConfigError(
@@ -138,8 +134,6 @@ def build_batches(config: Config, table: FaceTable, ranks: Ranks = ALONE) -> Bat
         seed=config.seed,
         batch_size=config.training.batch_size,
         augmentation=augmentation_of(config),
-        rank=ranks.rank,
-        ranks=ranks.size,
     )
 
 
