@@ -55,10 +55,11 @@ ifneq ($(CSV),)
 	@$(RUN) benchmarks/load_csv.py "$(CSV)"
 endif
 
-# Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files, and
-# 50,000 random lives of runs (the suite has 1,000).
+# Long proofs that are not in the suite: 200 kills at random instants, 500 damaged files, 100 stops
+# and kills of runs on two devices, and 50,000 random lives of runs (the suite has 1,000).
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 200 --damages 500
+	@$(RUN) tests/soak_ranks.py --rounds 100
 	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py
 
 verify: $(READY)

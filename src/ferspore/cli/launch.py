@@ -98,7 +98,7 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
 def msrun_command(devices: int, port: int, logs: Path, words: Sequence[str]) -> list[str]:
     """``words`` are Python's in each rank."""
     return [
-        *(sys.executable, "-m", "ferspore.cli.launch"),  # msrun, see the end of this file
+        *(sys.executable, "-m", "ferspore.cli.launch"),  # `msrun`
         f"--worker_num={devices}",
         f"--local_worker_num={devices}",
         f"--master_addr={HOST}",
@@ -233,9 +233,14 @@ def tell_of_followers(logs: Path, devices: int) -> None:
             print(f"rank {rank}: {line}", file=sys.stderr, flush=True)
 
 
-if __name__ == "__main__":
+def msrun() -> None:
+    """MindSpore's msrun with this process's words; it ends with the launcher."""
     cluster.end_with_launcher()
 
     from mindspore.parallel.cluster.run import main
 
     main()
+
+
+if __name__ == "__main__":
+    msrun()

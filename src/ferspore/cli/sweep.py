@@ -25,7 +25,12 @@ def parser() -> argparse.ArgumentParser:
         help="the values of a key, as training.lr=0.1,0.05 or model.blocks=[1,1],[2,2]",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="sets training.epochs of all runs")
-    parser.add_argument("--devices", metavar="N", help="as of train, for each run")
+    parser.add_argument(
+        "--devices",
+        type=common.whole_number(1, 1024),
+        metavar="N",
+        help="train each run on N devices (default: 1)",
+    )
     parser.add_argument(
         "--output", metavar="DIR", help="the sweep's folder; default: checkpoints/<name>-sweep"
     )
@@ -43,7 +48,7 @@ def main(words: list[str]) -> int:
 
     output = Path(arguments.output) if arguments.output else None
     verbose = ["--verbose"] if arguments.verbose else []
-    devices = ["--devices", arguments.devices] if arguments.devices else []
+    devices = ["--devices", str(arguments.devices)] if arguments.devices else []
     trainer = [sys.executable, "-m", "ferspore", "train", *verbose, *devices]
     again = runtime.command("sweep", *words)
     try:

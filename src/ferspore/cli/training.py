@@ -22,6 +22,7 @@ from ferspore.training.telling import finished_lines
 if TYPE_CHECKING:
     from ferspore.network.parallel import Ranks
 
+EXCHANGES = ("AllReduce", "AllGather", "Broadcast")  # MindSpore names the one that failed
 CHECKPOINTS = Path("checkpoints")
 
 
@@ -49,6 +50,11 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         return common.refuse(error)
     except OSError as error:
         return common.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+    except RuntimeError as error:
+        if not any(name in str(error) for name in EXCHANGES):
+            raise
+        told = str(error).splitlines()[0]
+        return common.fail(f"another rank has ended, or did not answer for 30 seconds ({told})")
 
 
 def overrides(arguments: argparse.Namespace) -> list[Override]:
