@@ -42,19 +42,16 @@ def step_of(config, share: int, ranks):
     """Its parts: one whole step of ``share`` faces a rank, and the drawing of such a share."""
     from mindspore import Tensor
 
+    from ferspore.network.parallel import Ranks
     from ferspore.training.setup import build_batches, build_step, schedule_of
 
     table = random_faces(config.training.batch_size)
     step = build_step(config, table, schedule_of(config, 1), 1, ranks=ranks)
     step.set_train()
-    batches = build_batches(config, table)
-    order, size = batches.order(1), config.training.batch_size // share
-    faces, targets = map(Tensor, batches.batch(order, 1, 1, rank=0, world_size=size))
-    return (
-        step,
-        lambda: step(faces, targets).asnumpy(),
-        lambda: batches.batch(order, 1, 1, rank=0, world_size=size),
-    )
+    batches = build_batches(config, table, Ranks(0, config.training.batch_size // share))
+    order = batches.order(1)
+    faces, targets = map(Tensor, batches.batch(order, 1, 1))
+    return step, lambda: step(faces, targets).asnumpy(), lambda: batches.batch(order, 1, 1)
 
 
 def alone(config, share: int, n: int) -> dict[str, float]:

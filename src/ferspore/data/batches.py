@@ -1,6 +1,6 @@
-"""(seed, epoch, step) -> batch; the only place that knows the data order.
+"""(seed, epoch, step, rank) -> batch; the only place that knows the data order.
 
-Order and augmentation derive from these three numbers alone, never from hidden state, so a
+Order and augmentation derive from these numbers alone, never from hidden state, so a
 resumed run sees the same batches as one that was never stopped.
 """
 
@@ -26,9 +26,12 @@ class Batches:
         seed: int,
         batch_size: int,
         augmentation: Callable[[int], Augmentation],
+        rank: int = 0,
+        ranks: int = 1,
     ):
         """``augmentation`` gives that of an epoch (1-based). It must be a pure function: epochs are
-        drawn ahead of the training.
+        drawn ahead of the training. Each of several ``ranks``, which divide ``batch_size``, takes
+        its share of every batch.
 
         Raises:
             ValueError: there are fewer faces than ``batch_size``.
@@ -39,29 +42,23 @@ class Batches:
         self.seed = seed
         self.batch_size = batch_size
         self.augmentation = augmentation
+        self.rank = rank
+        self.share = batch_size // ranks
         self.steps_per_epoch = len(faces) // batch_size
 
     def order(self, epoch: int) -> np.ndarray:
         """Indices of all faces, int64 (N,), in the order of ``epoch`` (1-based)."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
 
-    def batch(
-        self, order: np.ndarray, epoch: int, step: int, *, rank: int = 0, world_size: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, order: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch ``step`` (1-based) of ``epoch``: faces float32 (B,1,H,W) in grey values 0..255,
-        targets float32 (B,7) that sum to 1, mixed and smoothed; ``order`` is
-        ``self.order(epoch)``.
-
-        Device ``rank`` of ``world_size`` gets its share of it, ``batch_size / world_size`` faces
-        that are augmented and mixed among themselves. A pure function: threads may call it, in any
-        order.
-        """
+        targets float32 (B,7) that sum to 1, mixed and smoothed; B is this rank's share of a
+        batch, ``order`` is ``self.order(epoch)``."""
         augmentation = self.augmentation(epoch)
-        share = self.batch_size // world_size
-        start = (step - 1) * self.batch_size + rank * share
-        indices = order[start : start + share]
-        # With rank 0 the same as from the other three numbers: SeedSequence fills up with zeros.
-        rng = np.random.default_rng([self.seed, epoch, step, rank])
+        first = (step - 1) * self.batch_size + self.rank * self.share
+        indices = order[first : first + self.share]
+        # A last 0 changes no seed (SeedSequence), so rank 0 draws what a rank alone does.
+        rng = np.random.default_rng([self.seed, epoch, step, self.rank])
         images = augment(self.faces.images[indices], rng, augmentation)
         targets = np.eye(len(EMOTIONS), dtype=np.float32)[self.faces.labels[indices]]
         mixed, targets = mixup(
@@ -77,9 +74,8 @@ class EpochSource:
     counts its epochs itself. The first pass may start within its epoch (a resume).
     """
 
-    def __init__(self, batches: Batches, *, rank: int = 0, world_size: int = 1):
+    def __init__(self, batches: Batches):
         self.batches = batches
-        self.place = {"rank": rank, "world_size": world_size}
         self.start(epoch=1, step=1)
 
     def start(self, *, epoch: int, step: int) -> None:
@@ -93,4 +89,4 @@ class EpochSource:
         self._next = (epoch + 1, 1)
         order = self.batches.order(epoch)
         for step in range(first, self.batches.steps_per_epoch + 1):
-            yield self.batches.batch(order, epoch, step, **self.place)
+            yield self.batches.batch(order, epoch, step)

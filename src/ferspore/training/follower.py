@@ -13,8 +13,7 @@ from ferspore.run.writer import NotFiniteError
 from ferspore.training.evaluation import EvalCallback
 from ferspore.training.faces import load_faces
 from ferspore.training.ranks import EXIT_CODE
-from ferspore.training.recorder import StepRecorder
-from ferspore.training.run import figures_of, signalled_in, train_epochs, validation_of
+from ferspore.training.run import figures_of, recorder_of, train_epochs, validation_of
 from ferspore.training.setup import Setup, choose_device, set_up
 from ferspore.training.snapshots import FiniteWeights
 
@@ -39,7 +38,7 @@ def take_part(task: dict[str, Any], ranks: Ranks, signals: runtime.StopSignals) 
         raise RefusalError("training.teachers: they are not those of the first rank")
     ranks.share(setup.step)
     config, progress = setup.config, Progress(**state["progress"])
-    recorder = StepRecorder(progress, signalled_in(setup, signals))
+    recorder = recorder_of(setup, progress, signals)
     evaluation = EvalCallback(
         recorder,
         Bystander(progress),

@@ -291,7 +291,7 @@ def event_log(run: Run) -> Callback | None:
 def train(run: Run, log: Callback | None) -> None:
     """``Model.train`` from the next step to the last epoch's end, or to a stop."""
     config, progress = run.setup.config, run.progress
-    recorder = StepRecorder(progress, signalled_in(run.setup, run.signals))
+    recorder = recorder_of(run.setup, progress, run.signals)
     snapshots = Snapshots(recorder, run.writer, every=config.checkpoint.save_checkpoint_steps)
     bar = ProgressBar(
         progress, epochs=config.training.epochs, batch_size=config.training.batch_size, say=run.say
@@ -304,21 +304,21 @@ def train(run: Run, log: Callback | None) -> None:
         bar.close()
 
 
-def signalled_in(setup: Setup, signals: runtime.StopSignals) -> Callable[[], bool]:
-    """Whether to stop: at a signal; where several ranks train, when they have agreed on it."""
+def recorder_of(setup: Setup, progress: Progress, signals: runtime.StopSignals) -> StepRecorder:
+    """It stops at a signal; where several ranks train, when they have agreed on it."""
 
     def received() -> bool:
         return signals.received is not None
 
     if setup.step.across is None:
-        return received
-    setup.step.across.vote.asked = received
-    return setup.step.across.vote.passed
+        return StepRecorder(progress, received)
+    vote = setup.step.across.vote
+    vote.asked = received
+    return StepRecorder(progress, vote.passed)
 
 
 def train_epochs(setup: Setup, progress: Progress, callbacks: list[Callback]) -> None:
-    ranks = setup.ranks
-    source = EpochSource(setup.batches, rank=ranks.rank, world_size=ranks.size)
+    source = EpochSource(setup.batches)
     dataset = GeneratorDataset(
         source,
         ["faces", "targets"],

@@ -73,7 +73,7 @@ def set_up(
     """
     teachers = teachers_of(config, going_on, say)
     check_shares(config, ranks.size)
-    batches = build_batches(config, table)
+    batches = build_batches(config, table, ranks)
     rate = schedule_of(config, batches.steps_per_epoch)
     step = build_step(config, table, rate, batches.steps_per_epoch, teachers, ranks)
     return Setup(config, device, table, batches, rate, step, teachers, ranks)
@@ -122,7 +122,7 @@ def teachers_of(config: Config, going_on: SnapshotSidecar | None, say: Say) -> t
     return load_teachers(config.training.teachers, config.data.face_size, known, say)
 
 
-def build_batches(config: Config, table: FaceTable) -> Batches:
+def build_batches(config: Config, table: FaceTable, ranks: Ranks = ALONE) -> Batches:
     faces = table.splits["Training"]
     if len(faces) < config.training.batch_size:
         raise ConfigError(
@@ -134,6 +134,8 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         seed=config.seed,
         batch_size=config.training.batch_size,
         augmentation=augmentation_of(config),
+        rank=ranks.rank,
+        ranks=ranks.size,
     )
 
 
