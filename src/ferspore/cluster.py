@@ -9,6 +9,7 @@ from typing import Literal
 
 LAUNCHER = "FERSPORE_LAUNCHER"  # process id of the ``ferspore train --devices`` above this one
 EXIT_CODES = "FERSPORE_EXIT_CODES"  # the folder in which the ranks leave their exit codes for it
+USERS_PATH = "FERSPORE_PATH"
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2), Linux
 
 
@@ -45,6 +46,14 @@ def exit_code_in(folder: Path, rank: int) -> int | None:
 
 def _code_path(folder: Path, rank: int | str) -> Path:
     return folder / f"rank_{rank}.code"
+
+
+def begin_rank() -> None:
+    """What a process that may be a rank does first, see ``end_with_launcher``. The user's PATH is
+    put back, by which printed commands are shortened: msrun had to find this Python in it."""
+    end_with_launcher()
+    if LAUNCHER in os.environ:
+        os.environ["PATH"] = os.environ[USERS_PATH]
 
 
 def adopt_orphans() -> None:

@@ -70,7 +70,7 @@ def as_rank(work, asked):
 
 def main(work: Path) -> int:
     runtime.take_signals()
-    cluster.end_with_launcher()
+    cluster.begin_rank()
     runtime.prepare()
     given = runs.given(
         work / "faces.csv", training__epochs=2, model__blocks=[1], training__batch_size=32,

@@ -97,6 +97,8 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
 
 def msrun_command(devices: int, port: int, logs: Path, words: Sequence[str]) -> list[str]:
     """``words`` are Python's in each rank."""
+    name = Path(sys.executable).name
+    python = name if name in ("python", "python3") else "python3"  # msrun knows these two
     return [
         *(sys.executable, "-m", "ferspore.cli.launch"),  # `msrun`
         f"--worker_num={devices}",
@@ -107,7 +109,7 @@ def msrun_command(devices: int, port: int, logs: Path, words: Sequence[str]) -> 
         "--worker_log_name=rank",
         f"--tail_worker_log={devices}",  # of no rank: `Tail` shows what is for the user
         "--join=True",
-        *("python3", *words),
+        *(python, *words),
     ]
 
 
@@ -121,6 +123,7 @@ def environment(logs: Path) -> dict[str, str]:
         **os.environ,
         "PATH": first(Path(sys.executable).parent, "PATH"),
         "PYTHONPATH": first(Path(ferspore.__file__).parents[1], "PYTHONPATH"),
+        cluster.USERS_PATH: os.environ.get("PATH", os.defpath),
         cluster.LAUNCHER: str(os.getpid()),
         cluster.EXIT_CODES: str(logs.absolute()),
     }

@@ -97,7 +97,7 @@ def main(words: list[str]) -> int:
     arguments = parser().parse_args(common.with_underscores(words))
     # First of all: numpy and MindSpore start threads, and none of those may receive a signal.
     runtime.take_signals()
-    cluster.end_with_launcher()
+    cluster.begin_rank()
     common.prepare(verbose=arguments.verbose)
     if cluster.role() == "scheduler":
         from ferspore.network.parallel import join
