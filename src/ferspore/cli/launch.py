@@ -30,7 +30,7 @@ from ferspore.training.telling import continue_command
 HOST = "127.0.0.1"
 PORTS = range(20000, 32000)  # below those that Linux gives to connections
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 20.0  # for all processes to end once one has
+GRACE_SECONDS = 5.0  # for all processes to end once one has: they end together
 NOISE = re.compile(r"\[(INFO|WARNING|ERROR|CRITICAL)\] [A-Z_]+\(\d+,")  # MindSpore's own lines
 LAST_LINES = 20  # that are shown of a rank that failed
 
