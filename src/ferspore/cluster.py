@@ -20,6 +20,11 @@ def role() -> Literal["scheduler", "worker"] | None:
     return roles.get(os.environ.get("MS_ROLE", ""))
 
 
+def is_launched() -> bool:
+    """Whether a ``ferspore train --devices`` is above this process."""
+    return LAUNCHER in os.environ
+
+
 def end_with_launcher() -> None:
     """From now on SIGKILL ends this process when its parent ends; does nothing where no
     ``ferspore train --devices`` is above it. (A cluster's own launcher may end before its ranks.)
@@ -52,7 +57,7 @@ def begin_rank() -> None:
     """What a process that may be a rank does first, see ``end_with_launcher``. The user's PATH is
     put back, by which printed commands are shortened: msrun had to find this Python in it."""
     end_with_launcher()
-    if LAUNCHER in os.environ:
+    if is_launched():
         os.environ["PATH"] = os.environ[USERS_PATH]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mindspore.dataset import GeneratorDataset
 from mindspore.train import Callback, Model
 
-from ferspore import runtime
+from ferspore import cluster, runtime
 from ferspore.config.views import telling_values
 from ferspore.config.yaml_text import config_yaml
 from ferspore.data.batches import EpochSource
@@ -131,7 +131,8 @@ def train_one(
             return diverged(run, error)
         if not run.is_over:
             number = signals.received or signal.SIGTERM
-            say(stopped_line(whole, run.progress, number, run.writer.newest, ranks.size))
+            devices = ranks.size if cluster.is_launched() else 1  # another launcher knows how many
+            say(stopped_line(whole, run.progress, number, run.writer.newest, devices))
             return 128 + number
         run.writer.save_model("final", current_weights(run.setup.step))
         for line in end_lines("finished", decision, whole, run.progress):
