@@ -35,7 +35,7 @@ def stopped_line(
     last: Path | None,
     devices: int,
 ) -> str:
-    """``number`` is the signal's, ``last`` the newest snapshot, ``devices`` the number to launch."""
+    """``number`` is the signal's, ``last`` the newest snapshot, ``devices`` how many to launch."""
     where = f"in epoch {progress.epoch}, step {progress.step} of {progress.steps_per_epoch}"
     return (
         f"{runtime.stop_text(number)} {where if progress.epoch else 'before the first step'}; "
