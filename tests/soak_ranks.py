@@ -29,6 +29,7 @@ from ferspore import cluster
 from ferspore.run.folder import read_folder
 
 SETTINGS = {"training.epochs": 12, "checkpoint.save_checkpoint_steps": 1}
+STEPS = SETTINGS["training.epochs"] * 4
 STOPS = {"SIGTERM": 143, "SIGINT": 130}
 VICTIMS = ("command", "msrun", "scheduler", "rank 0", "rank 1")
 END_SECONDS = 60.0
@@ -113,7 +114,7 @@ class Soak:
         folder, state = self.work / "run", State()
         for number in range(1, rounds + 1):
             state = self.round(folder, state)
-            if state.position[0] == 12 * 4 and (folder / "final_model.ckpt").exists():
+            if state.position[0] == STEPS and (folder / "final_model.ckpt").exists():
                 self.compare(folder, reference)
                 state = State()
             print(f"{number}/{rounds}: {dict(self.tally)}, {self.equal} runs equal", flush=True)
@@ -170,6 +171,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, help="of the instants; default: the time")
     arguments = parser.parse_args()
+    # In the background of a script SIGINT is ignored, and would be in the runs as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = int(time.time()) if arguments.seed is None else arguments.seed
     work = Path(tempfile.mkdtemp(prefix="ferspore-ranks-"))
     os.environ["XDG_CACHE_HOME"] = str(work / "cache")
