@@ -177,32 +177,3 @@ def test_more_passes_than_a_run_has_epochs_do_not_raise():
     source.start(epoch=1000, step=STEPS)
     assert_pass(batches, list(source), 1000, first=STEPS)
     assert_pass(batches, list(source), 1001)
-
-
-# Ranks
-
-
-def test_each_rank_takes_its_share_and_together_they_take_the_batch():
-    whole = make(augmentation=OFF, count=24)
-    whole.batch_size = whole.share = 6
-    shares = [
-        Batches(whole.faces, seed=1, batch_size=6, augmentation=lambda _: OFF, rank=r, ranks=3)
-        for r in range(3)
-    ]
-    faces, targets = batch_of(whole, 1, 2)
-    parts = [batch_of(share, 1, 2) for share in shares]
-    assert_same((faces, targets), [np.concatenate(part) for part in zip(*parts, strict=True)])
-
-
-def test_ranks_draw_other_augmentations_and_the_first_those_of_a_rank_alone():
-    alone = make(count=24)
-    alone.faces.images[:] = alone.faces.images[0]  # so that only what is drawn differs
-    alone.faces.labels[:] = 3
-    first, second = (
-        Batches(
-            alone.faces, seed=1, batch_size=2 * BATCH, augmentation=lambda _: ALL, rank=r, ranks=2
-        )
-        for r in range(2)
-    )
-    assert_same(batch_of(first, 1, 1), batch_of(alone, 1, 1))
-    assert (batch_of(second, 1, 1)[0] != batch_of(first, 1, 1)[0]).any()
