@@ -28,7 +28,7 @@ from soak_folder import SoakError, State, examine, expect
 from ferspore import cluster
 from ferspore.run.folder import read_folder
 
-SETTINGS = {"training.epochs": 12, "checkpoint.save_checkpoint_steps": 1}
+SETTINGS = {"training.epochs": 40, "checkpoint.save_checkpoint_steps": 1}
 STEPS = SETTINGS["training.epochs"] * 4
 STOPS = {"SIGTERM": 143, "SIGINT": 130}
 VICTIMS = ("command", "msrun", "scheduler", "rank 0", "rank 1")
