@@ -85,11 +85,12 @@ endif
 
 # Long proofs that are not in the suite (docs/reliability.md has their last results): 1,000 kills at
 # random instants, 10,000 damaged files, 500 epochs, 100,000 hostile files for each reader, and
-# 50,000 random lives of runs (the suite has 300).
+# 50,000 random lives of runs (the suite has 300), and 100 stops and kills of runs on two devices.
 #   make soak PART=kills              make fuzz READER=csv
 soak: $(READY)
 	@$(RUN) tests/soak.py --kills 1000 --damages 10000 --record $(if $(PART),--part $(PART))
 ifeq ($(PART),)
+	@$(RUN) tests/soak_ranks.py --rounds 100
 	@FERSPORE_LIVES=50000 $(RUN) -m pytest tests/run/test_model_of_runs.py
 endif
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ferspore.run.names import LOCK
+from ferspore.run.names import LOCK, RANKS
 
 # What differs between two equal runs: the times, the command, the run's identity, its resumes, how
 # often it was saved and how its batches were made, and so the digest
@@ -28,7 +28,7 @@ def differences(
     """
     if names is None:
         mine, theirs = (
-            {path.name for path in where.iterdir()} - {LOCK} for where in (folder, reference)
+            {path.name for path in where.iterdir()} - {LOCK, RANKS} for where in (folder, reference)
         )
         if mine != theirs:
             yield f"only here {sorted(mine - theirs)}, only there {sorted(theirs - mine)}"

@@ -44,6 +44,7 @@ STANDS_FOR = {  # a word, or a flag and a word -> what is run
     "CSV": "fer2013.csv",
     "OUT": "out.json",
     "--name N": "second",
+    "--devices 2": "1",  # several would be launched
     "N": "3",
     "P": "0.3",
     "RUN": "checkpoints/first",

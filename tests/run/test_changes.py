@@ -12,6 +12,7 @@ from ferspore.run.changes import (
     FREE_KEYS,
     WARNED_KEYS,
     hardware_line,
+    other_bits,
     resumed_config,
     run_config,
 )
@@ -168,6 +169,22 @@ def test_other_hardware_or_settings_are_named():
 
 
 # --- epochs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, []),
+        ({"cores": 3}, ["2 CPU cores, this process has 3"]),
+        ({"world_size": 4}, ["trained on 1 device, continuing on 4"]),
+    ],
+)
+def test_other_cores_and_devices_are_said_to_change_the_bits(folder, now, said):
+    sidecar = read_folder(folder).newest.sidecar
+    lines = other_bits(sidecar, **{"cores": sidecar.cores, "world_size": 1, **now})
+    assert len(lines) == len(said)
+    for line, part in zip(lines, said, strict=True):
+        assert part in line and line.endswith("the bits will differ")
 
 
 def test_epochs_below_what_has_begun_are_refused(folder):

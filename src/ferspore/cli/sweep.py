@@ -26,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="sets training.epochs of all runs")
     parser.add_argument(
+        "--devices",
+        type=common.whole_number(1, 1024),
+        metavar="N",
+        help="train each run on N devices (default: 1)",
+    )
+    parser.add_argument(
         "--output", metavar="DIR", help="the sweep's folder; default: checkpoints/<name>-sweep"
     )
     return parser
@@ -42,7 +48,8 @@ def main(words: list[str]) -> int:
 
     output = Path(arguments.output) if arguments.output else None
     verbose = ["--verbose"] if arguments.verbose else []
-    trainer = [sys.executable, "-m", "ferspore", "train", *verbose]
+    devices = ["--devices", str(arguments.devices)] if arguments.devices else []
+    trainer = [sys.executable, "-m", "ferspore", "train", *verbose, *devices]
     again = runtime.command("sweep", *words)
     try:
         axes = [parse_axis(text) for text in arguments.settings]

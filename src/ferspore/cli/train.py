@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from ferspore import runtime
+from ferspore import cluster, runtime
 from ferspore.cli import common
 from ferspore.cli.output import guard_output
 
@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
     stages.add_argument("--stage", metavar="NAME", help="train one stage of the configuration")
     stages.add_argument("--run_all_stages", action="store_true", help="train all stages in order")
     parser.add_argument(
+        "--devices",
+        type=common.whole_number(1, 1024),
+        metavar="N",
+        help="train on N devices of this host, which share each batch (default: 1)",
+    )
+    parser.add_argument(
         "--print_config",
         action="store_true",
         help="print every value and where it comes from; train nothing",
@@ -91,8 +97,16 @@ def main(words: list[str]) -> int:
     arguments = parser().parse_args(common.with_underscores(words))
     # First of all: numpy and MindSpore start threads, and none of those may receive a signal.
     runtime.take_signals()
+    cluster.begin_rank()
     common.prepare(verbose=arguments.verbose)
+    if cluster.role() == "scheduler":
+        from ferspore.network.parallel import join
+
+        join()
+        return 0
 
     from ferspore.cli.training import run
 
-    return run(arguments, told_command(words))
+    code = run(arguments, told_command(words))
+    cluster.leave_exit_code(code)
+    return code

@@ -3,9 +3,11 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ferspore import runtime
+from ferspore import cluster, runtime
 from ferspore.cli import common
+from ferspore.cli.launch import checked, launch
 from ferspore.config.loading import LoadedConfig, Override, load_config, parse_set
 from ferspore.config.schema import ConfigError
 from ferspore.config.views import auto_name, format_config
@@ -17,6 +19,10 @@ from ferspore.run.opening import opened
 from ferspore.tables import Say
 from ferspore.training.telling import finished_lines
 
+if TYPE_CHECKING:
+    from ferspore.network.parallel import Ranks
+
+EXCHANGES = ("AllReduce", "AllGather", "Broadcast")  # MindSpore names the one that failed
 CHECKPOINTS = Path("checkpoints")
 
 
@@ -32,11 +38,23 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             loaded = decide(asked, *look(asked)).loaded if resumed else asked.given
             print(format_config(loaded), end="")
             return 0
-        return train(asked, say)
+        if cluster.role() is not None:
+            return train_as_rank(asked, arguments.devices, say)
+        if arguments.devices in (None, 1):
+            return train(asked, say)
+        decision = checked(asked, arguments.devices)
+        if decision.is_finished:
+            return train(asked, say)
+        return launch(asked, decision, arguments.devices, say)
     except (ConfigError, RefusalError, DataError, RunLockedError, runtime.DeviceError) as error:
         return common.refuse(error)
     except OSError as error:
         return common.fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+    except RuntimeError as error:
+        if not any(name in str(error) for name in EXCHANGES):
+            raise
+        told = str(error).splitlines()[0]
+        return common.fail(f"another rank has ended, or did not answer for 30 seconds ({told})")
 
 
 def overrides(arguments: argparse.Namespace) -> list[Override]:
@@ -90,8 +108,33 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def train(asked: Asked, say: Say) -> int:
-    """Train as asked and return the exit code; see ``training.run.carry_out`` for the errors."""
+def train_as_rank(asked: Asked, devices: int | None, say: Say) -> int:
+    """``train`` as one of the ranks that a launcher started; returns the exit code.
+
+    Raises:
+        ConfigError: it started another number of them than ``devices``; see also ``train``.
+    """
+    from ferspore.network.parallel import join
+
+    config = asked.given.config
+    runtime.select_device(config.device, device_id=config.device_id, tf32=config.tf32)
+    ranks = join()
+    if devices not in (None, ranks.size):
+        raise ConfigError(f"--devices: received {devices}, but {ranks.size} ranks were started")
+    if not ranks.leads:
+        from ferspore.training.follower import follow
+
+        return follow(ranks)
+    from ferspore.training.ranks import dismiss
+
+    code = train(asked, say, ranks)
+    dismiss(ranks, code)
+    return code
+
+
+def train(asked: Asked, say: Say, ranks: "Ranks | None" = None) -> int:
+    """Train as asked and return the exit code; see ``training.run.carry_out`` for the errors.
+    ``ranks``: where this is the first of several."""
     try:
         with opened(asked) as decision:
             for line in decision.lines:
@@ -103,7 +146,7 @@ def train(asked: Asked, say: Say) -> int:
             # Imported here because it loads MindSpore, which takes seconds.
             from ferspore.training.run import carry_out
 
-            return carry_out(decision, say)
+            return carry_out(decision, say, ranks)
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise

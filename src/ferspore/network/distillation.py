@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
+from ferspore.network.parallel import Across
 from ferspore.network.step import Schedule, SoftTargetLoss, StepSettings, TrainStep
 
 
@@ -64,9 +65,10 @@ class DistillationStep(TrainStep):
         schedule: Schedule,
         teachers: Teachers,
         weight: float,
+        across: Across | None = None,
     ):
         loss = DistillationLoss(weight, teachers.temperature)
-        super().__init__(network, settings, schedule, loss)
+        super().__init__(network, settings, schedule, loss, across)
         # A method and not the Cell, which would become a part of the step: Model.train would set it
         # to training mode, and snapshots would hold its parameters.
         self.taught = teachers.__call__

@@ -10,6 +10,7 @@ from mindspore import dtype as mstype
 from mindspore.amp import all_finite
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
+from ferspore.network.parallel import Across
 from ferspore.network.precision import LEAST, SKIPPED, LossScale
 
 EMA_PREFIX = "ema."
@@ -140,8 +141,9 @@ class TrainStep(nn.Cell):
         settings: StepSettings,
         schedule: Schedule,
         loss: nn.Cell | None = None,
+        across: Across | None = None,
     ):
-        """``loss``: a `SoftTargetLoss` if not given."""
+        """``loss``: a `SoftTargetLoss` if not given; ``across``: where several ranks train."""
         super().__init__(auto_prefix=False)
         self.network = network
         self.loss = SoftTargetLoss() if loss is None else loss
@@ -165,15 +167,35 @@ class TrainStep(nn.Cell):
         self.state = ParameterTuple(state if self.scaled else [])
         if self.scaled:
             self.loss_scale = LossScale()
+        self.across = across
+
+    def __call__(self, *inputs):
+        if self.across is None:
+            return super().__call__(*inputs)
+        vote = self.across.vote
+        loss, votes = super().__call__(*inputs, vote.ballot())
+        vote.count(votes)
+        return loss
 
     def forward(self, faces, *targets):
         loss = self.loss(self.network(ops.cast(faces, mstype.float32)), *targets)
         return loss * self.loss_scale.scale if self.scaled else loss
 
     def construct(self, faces, *targets):
+        if self.across is None:
+            return self.take(faces, targets)
+        loss = self.take(faces, targets[:-1])
+        return loss, self.across.votes(loss, targets[-1])
+
+    def gradients_of(self, faces, targets):
+        """Loss and gradients, averaged over all ranks."""
+        loss, gradients = self.grad(faces, *targets)
+        return (loss, gradients) if self.across is None else self.across(loss, gradients)
+
+    def take(self, faces, targets):
         if self.scaled:
             return self.guarded(faces, targets)
-        loss, gradients = self.grad(faces, *targets)
+        loss, gradients = self.gradients_of(faces, targets)
         return ops.depend(loss, self.update(gradients))
 
     def guarded(self, faces, targets):
@@ -185,7 +207,7 @@ class TrainStep(nn.Cell):
         scale = ops.deepcopy(self.loss_scale.scale)
         before = self.hyper_map(_copy, self.state)
         faces = ops.depend(faces, (scale, before))  # the forward pass moves the batch statistics
-        loss, gradients = self.grad(faces, *targets)
+        loss, gradients = self.gradients_of(faces, targets)
         loss = loss / scale
         # On several devices, loss and gradients have to be averaged over them before this line: an
         # infinity or NaN of one then reaches all, and all decide alike. (Not on the first Ascend

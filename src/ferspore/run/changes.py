@@ -8,6 +8,7 @@ from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, ove
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
+from ferspore.run.sidecar import SnapshotSidecar
 from ferspore.tables import counted
 
 COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved file is no change
@@ -92,6 +93,23 @@ def resumed_config(
     if faults:
         raise ConfigError("\n".join(faults))
     return over(old, _new_values(given)), lines
+
+
+def other_bits(sidecar: SnapshotSidecar, *, cores: int, world_size: int) -> list[str]:
+    """A line for each circumstance that lets the run continue, but not bit for bit."""
+    lines = []
+    if sidecar.cores != cores:
+        lines.append(
+            f"warning: the snapshot was written with {counted(sidecar.cores, 'CPU core')}, this "
+            f"process has {cores}: sums round differently, so the bits will differ"
+        )
+    if sidecar.world_size != world_size:
+        lines.append(
+            f"warning: the run was trained on {counted(sidecar.world_size, 'device')}, continuing "
+            f"on {world_size}: faces are augmented and batch statistics taken in other shares, so "
+            "the bits will differ"
+        )
+    return lines
 
 
 def hardware_line(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 BEST, FINAL = "best_model.ckpt", "final_model.ckpt"
 CONFIG, METRICS, LOCK = "config.yaml", "metrics.jsonl", "run.lock"
+RANKS = "ranks"  # a folder: what each rank of a run on several devices printed
 SWEEP = "sweep.json"  # in the folder above a sweep's runs
 SNAPSHOT_NAME = re.compile(r"fer-([1-9]\d*)_([1-9]\d*)\.ckpt")
 

@@ -101,6 +101,7 @@ class SnapshotSidecar(_Sidecar):
     stage: str | None
     command: str
     cores: Ordinal
+    world_size: Ordinal = 1  # ranks that trained; older sidecars have none
     hardware: dict[str, str] = {}  # device, drivers and settings; older sidecars have none
 
 
@@ -126,8 +127,8 @@ class ModelSidecar(_Sidecar):
 class Facts:
     """What every sidecar of a run says beside its progress.
 
-    ``snapshot`` holds config, data, teachers, stage, command, cores and hardware; ``model`` config,
-    data, teachers, usage and command, without any path of this machine.
+    ``snapshot`` holds config, data, teachers, stage, command, cores, world_size and hardware;
+    ``model`` config, data, teachers, usage and command, without any path of this machine.
     """
 
     run: str

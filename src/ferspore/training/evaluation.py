@@ -9,7 +9,9 @@ from mindspore.train import Callback
 
 from ferspore.data.faces import Faces
 from ferspore.evaluation.evaluator import Evaluator
-from ferspore.evaluation.scores import Scores
+from ferspore.evaluation.scores import Scores, score
+from ferspore.network.parallel import ALONE, Ranks
+from ferspore.run.bystander import Bystander
 from ferspore.run.writer import RunWriter
 from ferspore.tables import Say, counted
 from ferspore.training.recorder import StepRecorder
@@ -24,24 +26,30 @@ class Validation:
         faces: Faces,
         seen: Faces,
         weights: Callable[[], dict[str, np.ndarray]],
+        ranks: Ranks = ALONE,
     ):
         """``seen`` are some of the faces that are trained on, without augmentation. ``weights``
-        gives what is judged and saved: the moving average where it is on."""
+        gives what is judged and saved: the moving average where it is on. Each rank answers a
+        part of the faces, and all score all of them."""
         self.evaluator = evaluator
         self.faces = faces
         self.seen = seen
         self.weights = weights
+        self.ranks = ranks
         self.scores: Scores | None = None  # of the last evaluation in this process
 
     def judge(self) -> tuple[dict[str, np.ndarray], Scores]:
         weights = self.weights()
         self.evaluator.load(weights)
-        self.scores = self.evaluator.score(self.faces)
+        self.scores = self._score(self.faces)
         return weights, self.scores
 
     def training_accuracy(self) -> float:
         """Of the weights that were judged last, on the faces they have seen."""
-        return self.evaluator.score(self.seen).accuracy
+        return self._score(self.seen).accuracy
+
+    def _score(self, faces: Faces) -> Scores:
+        return score(self.ranks.in_shares(self.evaluator.logits, faces.images), faces.labels)
 
 
 class EvalCallback(Callback):
@@ -50,7 +58,7 @@ class EvalCallback(Callback):
     def __init__(
         self,
         recorder: StepRecorder,
-        writer: RunWriter,
+        writer: RunWriter | Bystander,
         validation: Validation,
         *,
         epochs: int,

@@ -46,7 +46,8 @@ class StepRecorder(Callback):
         self.progress.finish_step(None, now - self._clock)
         self._clock = now
         self._count(losses)
-        self._stop_if_signalled(run_context)
+        if due:  # where ranks agree on it, to ask is to wait for the device
+            self._stop_if_signalled(run_context)
 
     def fetch_losses(self) -> None:
         """Count the losses that are still on the device.

@@ -3,21 +3,23 @@
 import math
 import secrets
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mindspore.dataset import GeneratorDataset
 from mindspore.train import Callback, Model
 
-from ferspore import runtime
+from ferspore import cluster, runtime
 from ferspore.config.views import telling_values
 from ferspore.config.yaml_text import config_yaml
 from ferspore.data.batches import EpochSource
 from ferspore.evaluation.evaluator import Evaluator, weights_in
 from ferspore.files import write_file
+from ferspore.network.parallel import ALONE, Ranks
 from ferspore.network.step import current_weights
 from ferspore.run.asked import Decision, RefusalError, StagesDecision
-from ferspore.run.changes import hardware_line
+from ferspore.run.changes import hardware_line, other_bits
 from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
@@ -28,10 +30,12 @@ from ferspore.run.sidecar import versions
 from ferspore.run.writer import NotFiniteError, RunWriter, clean_leftovers, window_of
 from ferspore.tables import Say, counted
 from ferspore.training.evaluation import EvalCallback, Validation
+from ferspore.training.faces import load_faces
 from ferspore.training.progress_bar import ProgressBar
+from ferspore.training.ranks import hand_over, summon
 from ferspore.training.recorder import StepRecorder
 from ferspore.training.restore import initialise_from, restore, take_over
-from ferspore.training.setup import Setup, architecture_in, facts_of, set_up
+from ferspore.training.setup import Setup, architecture_in, choose_device, facts_of, set_up
 from ferspore.training.snapshots import Snapshots
 from ferspore.training.stages import check_hand_overs, check_teachers
 from ferspore.training.telling import already_finished, end_lines, resumed_line, stopped_line
@@ -61,21 +65,25 @@ class Run:
         return self.progress.is_over(training.epochs, training.patience)
 
 
-def carry_out(decision: Decision | StagesDecision, say: Say) -> int:
-    """Do what was decided, in a folder that is ``opened``; returns the exit code.
+def carry_out(decision: Decision | StagesDecision, say: Say, ranks: Ranks | None = None) -> int:
+    """Do what was decided, in a folder that is ``opened``; returns the exit code. Of several
+    ``ranks`` this is the first, see `training/ranks.py`.
 
     Raises:
         ConfigError, RefusalError, DataError, DeviceError, RunLockedError: the user's input; each
             text says what is wrong, and nothing was written.
         OSError: a file could not be written; all earlier snapshots are whole.
     """
+    ranks = ranks or ALONE
     with runtime.StopSignals() as signals:
         if isinstance(decision, StagesDecision):
-            return run_stages(decision, signals, say)
-        return train_one(decision, signals, say)
+            return run_stages(decision, signals, say, ranks)
+        return train_one(decision, signals, say, ranks)
 
 
-def run_stages(decision: StagesDecision, signals: runtime.StopSignals, say: Say) -> int:
+def run_stages(
+    decision: StagesDecision, signals: runtime.StopSignals, say: Say, ranks: Ranks
+) -> int:
     """One stage after another, up to the first that does not end well."""
     check_hand_overs(decision.loaded.config, decision.folder)
     check_teachers(decision.parts)
@@ -85,7 +93,7 @@ def run_stages(decision: StagesDecision, signals: runtime.StopSignals, say: Say)
         for line in part.lines:
             say(line)
         with RunLock(part.folder):
-            code = train_one(part, signals, say, decision)
+            code = train_one(part, signals, say, ranks, decision)
         if code != DONE:
             return code
     return DONE
@@ -95,6 +103,7 @@ def train_one(
     decision: Decision,
     signals: runtime.StopSignals,
     say: Say,
+    ranks: Ranks,
     stages: StagesDecision | None = None,
 ) -> int:
     """Train in one go, from where ``decision`` says to the end or to a stop.
@@ -108,19 +117,22 @@ def train_one(
             say(line)
         return DONE
     try:
-        run = set_up_run(decision, signals, say)
+        run = set_up_run(decision, signals, say, ranks)
         if stages is not None and stages.keep_config:
             write_file(stages.folder / CONFIG, config_yaml(stages.loaded.config).encode())
         take_up(run)
+        hand_over(run.setup, run.progress)
+        go_on(run)
         try:
             log = event_log(run)
-            if not run.is_over and signals.received is None:
+            if not ranks.agree(run.is_over or signals.received is not None):
                 train(run, log)
         except NotFiniteError as error:
             return diverged(run, error)
         if not run.is_over:
             number = signals.received or signal.SIGTERM
-            say(stopped_line(whole, run.progress, number, run.writer.newest))
+            devices = ranks.size if cluster.is_launched() else 1  # another launcher knows how many
+            say(stopped_line(whole, run.progress, number, run.writer.newest, devices))
             return 128 + number
         run.writer.save_model("final", current_weights(run.setup.step))
         for line in end_lines("finished", decision, whole, run.progress):
@@ -141,11 +153,14 @@ def diverged(run: Run, error: NotFiniteError) -> int:
 # --- begin ----------------------------------------------------------------------------------------
 
 
-def set_up_run(decision: Decision, signals: runtime.StopSignals, say: Say) -> Run:
+def set_up_run(decision: Decision, signals: runtime.StopSignals, say: Say, ranks: Ranks) -> Run:
     """Everything that may be refused; nothing is written yet."""
     config, snapshot = decision.config, decision.snapshot
     sidecar = snapshot.sidecar if snapshot is not None else None
-    setup = set_up(config, sidecar, say)
+    device = choose_device(config, say)
+    table = load_faces(config, sidecar, say)
+    summon(ranks, decision, table.sha256)
+    setup = set_up(config, device, table, sidecar, say, ranks)
     progress = Progress(setup.batches.steps_per_epoch, config.training.monitor)
     if snapshot is not None:
         restore(setup.step, snapshot.tensors, snapshot.path)
@@ -172,13 +187,19 @@ def set_up_run(decision: Decision, signals: runtime.StopSignals, say: Say) -> Ru
         last_sequence=decision.last_sequence,
         say=say,
     )
-    evaluator = Evaluator(architecture_in(config), config.data.face_size)
-    validation = Validation(
-        evaluator, setup.validation_faces, setup.seen_faces, lambda: current_weights(setup.step)
-    )
-    run = Run(decision, setup, progress, writer, validation, signals, say)
+    run = Run(decision, setup, progress, writer, validation_of(setup), signals, say)
     say(headline(run))
     return run
+
+
+def validation_of(setup: Setup) -> Validation:
+    return Validation(
+        Evaluator(architecture_in(setup.config), setup.config.data.face_size),
+        setup.validation_faces,
+        setup.seen_faces,
+        lambda: current_weights(setup.step),
+        setup.ranks,
+    )
 
 
 def take_up_plain(path: Path, setup: Setup, progress: Progress, say: Say) -> None:
@@ -205,14 +226,18 @@ def take_up(run: Run) -> None:
     writer.warn_of_missing_best()
     if snapshot is not None:
         writer.adopt(snapshot.sidecar)
-        if snapshot.sidecar.cores != runtime.cores():
-            run.say(
-                f"warning: the snapshot was written with "
-                f"{counted(snapshot.sidecar.cores, 'CPU core')}, this process has "
-                f"{runtime.cores()}: sums round differently, so the bits will differ"
-            )
-        if line := hardware_line(snapshot.sidecar.hardware, writer.facts.snapshot["hardware"]):
+        size = run.setup.ranks.size
+        for line in other_bits(snapshot.sidecar, cores=runtime.cores(), world_size=size):
             run.say(line)
+        if told := hardware_line(snapshot.sidecar.hardware, writer.facts.snapshot["hardware"]):
+            run.say(told)
+
+
+def go_on(run: Run) -> None:
+    """Evaluate what a stop left without it, and say where the run stands."""
+    decision = run.decision
+    if decision.action == "start":
+        return
     if decision.action == "evaluate":
         run.say(
             f"epoch {run.progress.epoch} was not evaluated before the stop: evaluating it first"
@@ -269,11 +294,7 @@ def event_log(run: Run) -> Callback | None:
 def train(run: Run, log: Callback | None) -> None:
     """``Model.train`` from the next step to the last epoch's end, or to a stop."""
     config, progress = run.setup.config, run.progress
-    recorder = StepRecorder(
-        progress,
-        lambda: run.signals.received is not None,
-        losses_every=config.training.losses_every,
-    )
+    recorder = recorder_of(run.setup, progress, run.signals)
     snapshots = Snapshots(recorder, run.writer, every=config.checkpoint.save_checkpoint_steps)
     bar = ProgressBar(
         progress, epochs=config.training.epochs, batch_size=config.training.batch_size, say=run.say
@@ -284,6 +305,20 @@ def train(run: Run, log: Callback | None) -> None:
         train_epochs(run.setup, progress, callbacks)
     finally:
         bar.close()
+
+
+def recorder_of(setup: Setup, progress: Progress, signals: runtime.StopSignals) -> StepRecorder:
+    """It stops at a signal; where several ranks train, when they have agreed on it."""
+
+    def received() -> bool:
+        return signals.received is not None
+
+    every = setup.config.training.losses_every
+    if setup.step.across is None:
+        return StepRecorder(progress, received, every)
+    vote = setup.step.across.vote
+    vote.asked = received
+    return StepRecorder(progress, vote.passed, every)
 
 
 def train_epochs(setup: Setup, progress: Progress, callbacks: list[Callback]) -> None:
@@ -309,7 +344,20 @@ def train_epochs(setup: Setup, progress: Progress, callbacks: list[Callback]) ->
 
 
 def evaluation_of(run: Run, recorder: StepRecorder | None) -> EvalCallback:
-    progress, setup = run.progress, run.setup
+    training = run.setup.config.training
+    return EvalCallback(
+        recorder or StepRecorder(run.progress, lambda: False),
+        run.writer,
+        run.validation,
+        epochs=training.epochs,
+        patience=training.patience,
+        figures=figures_of(run.setup, run.progress),
+        say=run.say,
+    )
+
+
+def figures_of(setup: Setup, progress: Progress) -> Callable[[], dict[str, float]]:
+    """What else the line of the epoch that ended last holds."""
 
     def figures() -> dict[str, float]:
         faces = progress.steps_per_epoch * setup.batches.batch_size
@@ -319,24 +367,17 @@ def evaluation_of(run: Run, recorder: StepRecorder | None) -> EvalCallback:
             "faces_per_second": round(faces / max(progress.epoch_seconds, 1e-9), 1),
         }
 
-    training = setup.config.training
-    return EvalCallback(
-        recorder or StepRecorder(progress, lambda: False),
-        run.writer,
-        run.validation,
-        epochs=training.epochs,
-        patience=training.patience,
-        figures=figures,
-        say=run.say,
-    )
+    return figures
 
 
 def headline(run: Run) -> str:
     setup, config = run.setup, run.setup.config
     parameters = sum(p.size for p in setup.step.network.trainable_params())
+    size = setup.ranks.size
+    device = setup.device if size == 1 else f"{size} x {setup.device}"
     return (
         f"{run.folder}: {parameters:,} parameters, {len(setup.batches.faces):,} faces, "
         f"{counted(setup.batches.steps_per_epoch, 'step')} of {config.training.batch_size} an "
-        f"epoch, {counted(config.training.epochs, 'epoch')}, seed {config.seed}; {setup.device}, "
+        f"epoch, {counted(config.training.epochs, 'epoch')}, seed {config.seed}; {device}, "
         f"{counted(runtime.cores(), 'core')}, MindSpore {versions()['mindspore']}"
     )

@@ -4,26 +4,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import mindspore
 import numpy as np
 from mindspore import JitConfig, Tensor
 
 from ferspore import runtime
+from ferspore.cluster import role
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import without_folders
 from ferspore.data.augment import Augmentation
 from ferspore.data.batches import Batches
-from ferspore.data.csv import load_csv
 from ferspore.data.faces import Faces, FaceTable
-from ferspore.data.practice import csv_path
 from ferspore.data.resize import resize
 from ferspore.network.distillation import DistillationStep, Teachers
+from ferspore.network.parallel import ALONE, Across, Ranks
 from ferspore.network.precision import in_precision
 from ferspore.network.resnet import Architecture, build_network
 from ferspore.network.schedule import learning_rate
 from ferspore.network.step import Schedule, StepSettings, TrainStep
-from ferspore.run.asked import RefusalError
 from ferspore.run.sidecar import Facts, SnapshotSidecar
 from ferspore.tables import Say
+from ferspore.training.faces import check_shares
 from ferspore.training.teachers import Teacher, load_teachers
 
 # Of Training, the first, for its accuracy after each epoch: 0.7% of an epoch's time in the default
@@ -44,6 +45,7 @@ class Setup:
     rate: Callable[[int], float]
     step: TrainStep
     teachers: tuple[Teacher, ...] = ()
+    ranks: Ranks = ALONE
 
     @property
     def validation_faces(self) -> Faces:
@@ -56,27 +58,40 @@ class Setup:
         return Faces(faces.images[:SEEN_FACES], faces.labels[:SEEN_FACES])
 
 
-def set_up(config: Config, going_on: SnapshotSidecar | None, say: Say) -> Setup:
+def set_up(
+    config: Config,
+    device: str,
+    table: FaceTable,
+    going_on: SnapshotSidecar | None,
+    say: Say,
+    ranks: Ranks = ALONE,
+) -> Setup:
     """
     Raises:
-        ConfigError, DataError, DeviceError: the user's input.
-        RefusalError: the CSV or the teachers are not those of the run ``going_on``, or cannot be.
+        ConfigError: the user's input.
+        RefusalError: the teachers are not those of the run ``going_on``, or cannot be.
     """
-    device = choose_device(config, say)
     teachers = teachers_of(config, going_on, say)
-    table = load_faces(config, going_on, say)
-    batches = build_batches(config, table)
+    check_shares(config, ranks.size)
+    batches = build_batches(config, table, ranks)
     rate = schedule_of(config, batches.steps_per_epoch)
-    step = build_step(config, table, rate, batches.steps_per_epoch, teachers)
-    return Setup(config, device, table, batches, rate, step, teachers)
+    step = build_step(config, table, rate, batches.steps_per_epoch, teachers, ranks)
+    return Setup(config, device, table, batches, rate, step, teachers, ranks)
 
 
 def choose_device(config: Config, say: Say) -> str:
-    device, lines = runtime.select_device(
-        config.device, device_id=config.device_id, tf32=config.tf32
-    )
-    for line in lines:
-        say(line)
+    """
+    Raises:
+        ConfigError, DeviceError: the user's input.
+    """
+    if role() is None:
+        device, lines = runtime.select_device(
+            config.device, device_id=config.device_id, tf32=config.tf32
+        )
+        for line in lines:
+            say(line)
+    else:
+        device = joined_on(config)
     training = config.training
     if device == "CPU" and training.amp_level != "O0":
         if training.amp_dtype == "bfloat16":
@@ -87,6 +102,21 @@ def choose_device(config: Config, say: Say) -> str:
         say("float16 on the CPU is slower than float32: it is good for trying out only")
     if device != "Ascend" and config.jit_level == "O2":
         raise ConfigError(f"jit_level: received 'O2' on {device}; its backend GE is for Ascend")
+    return device
+
+
+def joined_on(config: Config) -> str:
+    """The device on which the ranks have joined, which cannot change any more.
+
+    Raises:
+        ConfigError: the run is to have another.
+    """
+    device = mindspore.get_context("device_target")
+    if config.device not in (None, device):
+        raise ConfigError(
+            f"device: the run has {config.device!r}, the ranks were started on {device}: give "
+            f"--device_target {config.device} to each of them"
+        )
     return device
 
 
@@ -112,31 +142,7 @@ def teachers_of(config: Config, going_on: SnapshotSidecar | None, say: Say) -> t
     return load_teachers(config.training.teachers, config.data.face_size, known, say)
 
 
-def load_faces(config: Config, going_on: SnapshotSidecar | None, say: Say) -> FaceTable:
-    """The Training split and the one that selects the best model."""
-    source = config.data.csv
-    if source is None:
-        raise ConfigError(
-            "data.csv: no CSV was given; --data_csv fer2013.csv names one, and "
-            "--config configs/practice.yaml needs none"
-        )
-    table = load_csv(
-        csv_path(source),
-        ("Training", config.data.val_usage),
-        skip_bad_rows=config.data.skip_bad_rows,
-        cache=config.data.cache,
-        report=say,
-    )
-    if going_on is not None and table.sha256 != going_on.data.get("sha256"):
-        trained = going_on.data
-        raise RefusalError(
-            f"{source}: its content is not what the run was trained on (sha256 "
-            f"{table.sha256[:12]}..., the run has {trained['sha256'][:12]}... of {trained['csv']})"
-        )
-    return table
-
-
-def build_batches(config: Config, table: FaceTable) -> Batches:
+def build_batches(config: Config, table: FaceTable, ranks: Ranks = ALONE) -> Batches:
     faces = table.splits["Training"]
     if len(faces) < config.training.batch_size:
         raise ConfigError(
@@ -149,6 +155,8 @@ def build_batches(config: Config, table: FaceTable) -> Batches:
         batch_size=config.training.batch_size,
         augmentation=augmentation_of(config),
         mixes=config.training.mixup_alpha > 0,
+        rank=ranks.rank,
+        ranks=ranks.size,
     )
 
 
@@ -190,6 +198,7 @@ def build_step(
     rate: Callable[[int], float],
     steps_per_epoch: int,
     teachers: Sequence[Teacher] = (),
+    ranks: Ranks = ALONE,
 ) -> TrainStep:
     network = build_network(architecture_in(config), config.seed)
     images = table.splits["Training"].images
@@ -205,12 +214,13 @@ def build_step(
         scaled=level != "O0" and dtype == "float16",
     )
     schedule = Schedule(rate, config.training.epochs * steps_per_epoch)
+    across = None if ranks.alone else Across(network, ranks.size)
     if teachers:
         taught = Teachers([t.network for t in teachers], config.training.teacher_temperature)
         weight = config.training.teacher_weight
-        step: TrainStep = DistillationStep(network, settings, schedule, taught, weight)
+        step: TrainStep = DistillationStep(network, settings, schedule, taught, weight, across)
     else:
-        step = TrainStep(network, settings, schedule)
+        step = TrainStep(network, settings, schedule, across=across)
     if config.jit_level is not None:
         step.set_jit_config(JitConfig(jit_level=config.jit_level))
     return step
@@ -235,6 +245,7 @@ def facts_of(setup: Setup, run: str, stage: str | None, command: str) -> Facts:
             "stage": stage,
             "command": command,
             "cores": runtime.cores(),
+            "world_size": setup.ranks.size,
             "hardware": hardware_of(config, setup.device),
         },
         model={

@@ -3,12 +3,21 @@
 import os
 from pathlib import Path
 
-from mindspore.train import CheckpointConfig, ModelCheckpoint
+from mindspore import nn
+from mindspore.train import Callback, CheckpointConfig, ModelCheckpoint
 
 from ferspore import files
+from ferspore.run.ckpt import not_finite
 from ferspore.run.names import snapshot_name
-from ferspore.run.writer import RunWriter
+from ferspore.run.writer import NotFiniteError, RunWriter
 from ferspore.training.recorder import StepRecorder
+
+
+def is_due(recorder: StepRecorder, every: int) -> bool:
+    """Whether there is a snapshot at the end of this step."""
+    progress = recorder.progress
+    in_time = every > 0 and progress.global_step % every == 0
+    return progress.epoch_done or in_time or recorder.stopping
 
 
 class Snapshots(ModelCheckpoint):
@@ -35,13 +44,8 @@ class Snapshots(ModelCheckpoint):
         self.writer = writer
         self.every = every
 
-    def _due(self) -> bool:
-        progress = self.recorder.progress
-        in_time = self.every > 0 and progress.global_step % self.every == 0
-        return progress.epoch_done or in_time or self.recorder.stopping
-
     def on_train_step_end(self, run_context):
-        if self._due():
+        if is_due(self.recorder, self.every):
             self.recorder.fetch_losses()
             self.writer.snapshot(lambda path: self._write(path, run_context))
 
@@ -54,3 +58,24 @@ class Snapshots(ModelCheckpoint):
 
     def on_train_end(self, run_context):
         """Nothing: the forced save of MindSpore's callback would write a snapshot twice."""
+
+
+class FiniteWeights(Callback):
+    """On the ranks that write nothing: stops where the first one's snapshot would be dropped."""
+
+    def __init__(self, recorder: StepRecorder, step: nn.Cell, every: int):
+        super().__init__()
+        self.recorder = recorder
+        self.step = step
+        self.every = every
+
+    def on_train_step_end(self, run_context):
+        """
+        Raises:
+            NotFiniteError: a tensor of the state holds a NaN or an infinity.
+        """
+        if is_due(self.recorder, self.every):
+            self.recorder.fetch_losses()
+            parameters = self.step.get_parameters()
+            if not_finite({parameter.name: parameter.asnumpy() for parameter in parameters}):
+                raise NotFiniteError

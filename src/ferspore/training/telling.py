@@ -29,18 +29,22 @@ def best_text(progress: Progress) -> str:
 
 
 def stopped_line(
-    whole: Decision | StagesDecision, progress: Progress, number: int, last: Path | None
+    whole: Decision | StagesDecision,
+    progress: Progress,
+    number: int,
+    last: Path | None,
+    devices: int,
 ) -> str:
-    """``number`` is the signal's, ``last`` the newest snapshot."""
+    """``number`` is the signal's, ``last`` the newest snapshot, ``devices`` how many to launch."""
     where = f"in epoch {progress.epoch}, step {progress.step} of {progress.steps_per_epoch}"
     return (
         f"{runtime.stop_text(number)} {where if progress.epoch else 'before the first step'}; "
         f"{f'saved to {last}' if last else 'no snapshot yet'}. "
-        f"To continue: {continue_command(whole)}"
+        f"To continue: {continue_command(whole, devices)}"
     )
 
 
-def continue_command(whole: Decision | StagesDecision) -> str:
+def continue_command(whole: Decision | StagesDecision, devices: int = 1) -> str:
     """What continues all that was started: a run, one stage, or all stages."""
     folder = whole.folder
     named = folder.parent == Path("checkpoints")
@@ -48,7 +52,8 @@ def continue_command(whole: Decision | StagesDecision) -> str:
     if isinstance(whole, StagesDecision):
         every = len(whole.parts) == len(whole.loaded.config.stages)
         words += ["--run-all-stages"] if every else ["--stage", whole.parts[0].folder.name]
-    return runtime.command("train", *words, "--resume")
+    several = ["--devices", devices] if devices > 1 else []
+    return runtime.command("train", *words, "--resume", *several)
 
 
 def finished_lines(whole: Decision | StagesDecision) -> list[str]:
