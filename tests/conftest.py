@@ -7,6 +7,8 @@ import pytest
 
 from ferspore import runtime
 
+collect_ignore = ["page"]  # make test-page: needs a browser
+
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")  # of the scripts that tests run
 runtime.prepare()
 runtime.select_device("CPU")
