@@ -6,7 +6,6 @@ out. Runs are made small.
 """
 
 import argparse
-import gc
 import os
 import re
 import runpy
@@ -250,7 +249,6 @@ def entry_point(program: str) -> Callable[[], int]:
 def call(program: str, words: Sequence[str], main: Callable[[], object]) -> int:
     """The exit code of a program that is run in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        gc.freeze()  # MindSpore collects garbage at each compilation: keep that short
         patch.setattr(sys, "argv", [program, *words])
         patch.syspath_prepend(Path(program).parent.resolve())
         if program.startswith(LONG):
@@ -295,7 +293,6 @@ def process():
             Interruption, "call", lambda _, words: run(as_command(["python", *words[1:]]))
         )
         yield
-        gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

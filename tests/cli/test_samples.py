@@ -52,15 +52,14 @@ def test_correct_samples_show_exactly_the_correct_faces(trained, judged, tmp_pat
     assert (tmp_path / "out" / "grid.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("select", ["confident", "random", "hardest"])
-def test_grid_holds_only_correct_faces(trained, judged, tmp_path, monkeypatch, select):
+def test_grid_holds_only_correct_faces(trained, judged, tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
         "ferspore.pictures.faces.labelled_rows",
         lambda rows, title: drawn.update(rows=rows) or title,
     )
     monkeypatch.setattr("ferspore.pictures.style.save", lambda figure, path: None)
-    arguments = words(trained, tmp_path, "--select", select, "--num_samples", "50", "--seed", "4")
+    arguments = words(trained, tmp_path, "--select", "random", "--num_samples", "50", "--seed", "4")
     work(samples, *arguments)
     evaluator, _ = load_evaluator(trained / "run" / "best_model.ckpt")
     for emotion, (label, tiles) in zip(EMOTIONS, drawn["rows"], strict=True):

@@ -95,7 +95,7 @@ def test_a_full_disk_costs_no_earlier_snapshot(csv, straight, disk, tmp_path):
     assert_all_whole(folder)
     assert list(folder.glob("fer-1_4.ckpt"))
     reached = failures = 0
-    for size in range(150, 600, 45):
+    for size in range(150, 600, 90):
         disk(f"remount,size={size}k")
         with contextlib.suppress(OSError):
             runs.train(folder, csv, resume="auto", training__epochs=EPOCHS)
@@ -106,7 +106,7 @@ def test_a_full_disk_costs_no_earlier_snapshot(csv, straight, disk, tmp_path):
         snapshot = holdings.newest
         assert snapshot == holdings.snapshots[-1] and snapshot.sidecar.global_step >= reached
         reached = snapshot.sidecar.global_step
-    assert failures >= 4
+    assert failures >= 2
     assert not list(differences(folder, straight))
 
 
