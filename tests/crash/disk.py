@@ -70,6 +70,10 @@ class Recorder(Listener):
         self.inodes.append(_Inode(safe))
         return len(self.inodes) - 1
 
+    def rest(self) -> None:
+        """Report no further change."""
+        self.on_change = lambda: None
+
     # --- the calls --------------------------------------------------------------------------------
 
     def after(self, call: str, path: str, *told: Any) -> None:

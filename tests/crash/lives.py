@@ -182,13 +182,19 @@ def examine(root: Path, word: dict[Path, Promises]) -> None:
 
 
 def go_on(
-    scenario: Scenario, at: int, root: Path, word: dict[Path, Promises], reference: Path
+    scenario: Scenario,
+    at: int,
+    root: Path,
+    word: dict[Path, Promises],
+    reference: Path,
+    then: Callable[[], None] = lambda: None,
 ) -> None:
-    """Give the command ``at``, which was cut, again, and those after it."""
+    """Give the command ``at``, which was cut, again; ``then()``; and give those after it."""
     for number, command in enumerate(scenario.commands[at:], at):
         report = command.give(root, again=number == at)
         if number == at and command.named is None:
             _assert_nothing_repeated(report, word)
+        then()
         assert report.code == engine.DONE or command.stop, f"exit code {report.code}"
     for there in [reference, *(path for path in reference.rglob("*") if path.is_dir())]:
         here = root / there.relative_to(reference)

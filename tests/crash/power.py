@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.calls import Calls, Listener
+from tests.crash.calls import Calls
 from tests.crash.disk import Recorder, State, key_of, put
 from tests.crash.lives import Promises, Scenario, Word, examine, go_on
 from tests.run.remembered import remember
@@ -62,7 +62,7 @@ class Power:
 
     def check(self, scenario: Scenario, cut: Cut, second: dict[bytes, Cut] | None = None) -> None:
         """``second`` receives what another power cut may leave of the recovery, up to its first
-        snapshot.
+        snapshot or its end: once a later command has begun, the cut one would not be given again.
 
         Raises:
             AssertionError, or anything else: a promise is broken.
@@ -72,22 +72,18 @@ class Power:
         try:
             put(cut.state, self.root)
             examine(self.root, cut.word)
-            listener = Listener() if second is None else self._recovery(cut, second)
-            with self.calls.heard_by(listener):
-                go_on(scenario, cut.at, self.root, cut.word, self.reference)
+            recorder = Recorder(self.root)
+            if second is not None:
+                recorder.on_change = lambda: self._collect_second(recorder, cut, second)
+            with self.calls.heard_by(recorder):
+                go_on(scenario, cut.at, self.root, cut.word, self.reference, recorder.rest)
         finally:
             shutil.rmtree(self.root)
 
-    def _recovery(self, cut: Cut, second: dict[bytes, Cut]) -> Recorder:
-        recorder = Recorder(self.root)
-
-        def collect() -> None:
-            if not any(promised.step for promised in self.word.given.values()):
-                for state in recorder.states():
-                    second.setdefault(key_of(state), Cut(state, cut.at, cut.word))
-
-        recorder.on_change = collect
-        return recorder
+    def _collect_second(self, recorder: Recorder, cut: Cut, second: dict[bytes, Cut]) -> None:
+        if not any(promised.step for promised in self.word.given.values()):
+            for state in recorder.states():
+                second.setdefault(key_of(state), Cut(state, cut.at, cut.word))
 
 
 class Standstill:
