@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BATCH, begin, configured, prepare, spread, write_record
+from common import BATCH, begin, configured, parse_measurements, prepare, spread, write_record
 
 from ferspore.run.best import best_value
 from ferspore.run.folder import checked, read_folder
@@ -121,13 +121,8 @@ def timed(work: Callable[[], object]) -> float:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=7, help="measurements of each, at least 5")
     parser.add_argument("--dir", type=Path, default=Path(), help="default: the current folder")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
-    if arguments.n < 5:
-        parser.error(f"--n {arguments.n}: expected at least 5")
-    return arguments
+    return parse_measurements(parser)
 
 
 def main() -> int:

@@ -106,6 +106,16 @@ def parse_stretches(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return arguments
 
 
+def parse_measurements(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments of a benchmark that measures each thing some times, its own in ``parser``."""
+    parser.add_argument("--n", type=int, default=7, help="measurements of each, at least 5")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    arguments = parser.parse_args()
+    if arguments.n < 5:
+        parser.error(f"--n {arguments.n}: expected at least 5")
+    return arguments
+
+
 def random_faces(count: int) -> FaceTable:
     """A table whose Training split is noise: no step's time depends on what a face shows."""
     rng = np.random.default_rng(0)

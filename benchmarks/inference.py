@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import prepare, random_faces, spread, write_record
+from common import parse_measurements, prepare, random_faces, spread, write_record
 
 from ferspore.data.csv import load_csv
 from ferspore.run.model_of import SHIPPED, model_of
@@ -67,12 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ckpt", type=Path, default=SHIPPED, help="default: the shipped model")
     parser.add_argument("--csv", help="the FER2013 CSV, for int8")
-    parser.add_argument("--n", type=int, default=7, help="measurements of each, at least 5")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
-    if arguments.n < 5:
-        parser.error(f"--n {arguments.n}: expected at least 5")
-    return arguments
+    return parse_measurements(parser)
 
 
 def main() -> int:
