@@ -181,7 +181,7 @@ def test_other_hardware_or_settings_are_named():
 )
 def test_other_cores_and_devices_are_said_to_change_the_bits(folder, now, said):
     sidecar = read_folder(folder).newest.sidecar
-    lines = other_bits(sidecar, **{"cores": sidecar.cores, "world_size": 1, **now})
+    lines = other_bits(sidecar, **{"cores": sidecar.cores, "world_size": 1, "hardware": {}, **now})
     assert len(lines) == len(said)
     for line, part in zip(lines, said, strict=True):
         assert part in line and line.endswith("the bits will differ")

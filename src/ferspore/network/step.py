@@ -209,10 +209,9 @@ class TrainStep(nn.Cell):
         faces = ops.depend(faces, (scale, before))  # the forward pass moves the batch statistics
         loss, gradients = self.gradients_of(faces, targets)
         loss = loss / scale
-        # On several devices, loss and gradients have to be averaged over them before this line: an
-        # infinity or NaN of one then reaches all, and all decide alike. (Not on the first Ascend
-        # 910, which saturates: there all_finite reads a flag of its own device, so `finite` has to
-        # be agreed on as well.)
+        # These are means over all ranks: an infinity or NaN of one has reached all, and all decide
+        # alike. (Not on the first Ascend 910, which saturates: there all_finite reads a flag of its
+        # own device, so `finite` would have to be agreed on as well.)
         gradients = self.hyper_map(ops.partial(_unscale, scale), gradients)
         finite = ops.logical_and(all_finite(gradients), ops.isfinite(loss))
         finite = ops.depend(finite, self.update(gradients))

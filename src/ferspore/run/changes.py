@@ -95,7 +95,9 @@ def resumed_config(
     return over(old, _new_values(given)), lines
 
 
-def other_bits(sidecar: SnapshotSidecar, *, cores: int, world_size: int) -> list[str]:
+def other_bits(
+    sidecar: SnapshotSidecar, *, cores: int, world_size: int, hardware: Mapping[str, str]
+) -> list[str]:
     """A line for each circumstance that lets the run continue, but not bit for bit."""
     lines = []
     if sidecar.cores != cores:
@@ -109,6 +111,8 @@ def other_bits(sidecar: SnapshotSidecar, *, cores: int, world_size: int) -> list
             f"on {world_size}: faces are augmented and batch statistics taken in other shares, so "
             "the bits will differ"
         )
+    if line := hardware_line(sidecar.hardware, hardware):
+        lines.append(line)
     return lines
 
 

@@ -19,7 +19,7 @@ from ferspore.files import write_file
 from ferspore.network.parallel import ALONE, Ranks
 from ferspore.network.step import current_weights
 from ferspore.run.asked import Decision, RefusalError, StagesDecision
-from ferspore.run.changes import hardware_line, other_bits
+from ferspore.run.changes import other_bits
 from ferspore.run.ckpt import UnsoundError, read_ckpt
 from ferspore.run.folder import in_the_way, read_folder
 from ferspore.run.lock import RunLock
@@ -226,11 +226,11 @@ def take_up(run: Run) -> None:
     writer.warn_of_missing_best()
     if snapshot is not None:
         writer.adopt(snapshot.sidecar)
-        size = run.setup.ranks.size
-        for line in other_bits(snapshot.sidecar, cores=runtime.cores(), world_size=size):
+        size, hardware = run.setup.ranks.size, writer.facts.snapshot["hardware"]
+        for line in other_bits(
+            snapshot.sidecar, cores=runtime.cores(), world_size=size, hardware=hardware
+        ):
             run.say(line)
-        if told := hardware_line(snapshot.sidecar.hardware, writer.facts.snapshot["hardware"]):
-            run.say(told)
 
 
 def go_on(run: Run) -> None:
