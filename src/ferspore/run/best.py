@@ -18,6 +18,7 @@ from ferspore.run.ckpt import (
     read_ckpt,
 )
 from ferspore.run.names import BEST, sidecar_path
+from ferspore.run.records import RecordTexts
 from ferspore.run.sidecar import (
     Facts,
     ModelSidecar,
@@ -38,9 +39,10 @@ def model_sidecar(
     info: Mapping[str, float | int],
     monitor: str,
     facts: Facts,
-    history: list[dict[str, Any]],
+    records: RecordTexts,
 ) -> bytes:
-    """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file."""
+    """The sealed sidecar of a weights-only file; ``info`` is what stands inside the file,
+    ``records`` the history."""
     return seal(
         {
             **described,
@@ -54,9 +56,9 @@ def model_sidecar(
             "val_loss": info.get("val_loss"),
             "parameters": parameter_count({name: value.shape for name, value in weights.items()}),
             "classes": list(EMOTIONS),
-            "history": history,
             **facts.model,
-        }
+        },
+        records,
     )
 
 
@@ -129,6 +131,6 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
         return None
     described = {**describe_file(path, path.name), "sequence": 0}
     tensors, info = contents.tensors, contents.info
-    sidecar = model_sidecar(described, "best", tensors, info, monitor, facts, [])
+    sidecar = model_sidecar(described, "best", tensors, info, monitor, facts, RecordTexts())
     files.write_file(sidecar_path(path), sidecar)
     return f"{path}: {reason}; the sidecar was made anew from the accuracy and epoch in the file"

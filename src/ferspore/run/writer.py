@@ -232,8 +232,8 @@ class RunWriter:
         waiting = write_ckpt(path, weights, info)
         sequence = self._described.get("sequence", 0)  # of the snapshot with these weights
         described = {**describe_file(waiting, path.name), "sequence": sequence}
-        monitor, history = self.progress.monitor, self.progress.history
-        sidecar = model_sidecar(described, kind, weights, info, monitor, self.facts, history)
+        monitor, records = self.progress.monitor, self._records.of(self.progress.history)
+        sidecar = model_sidecar(described, kind, weights, info, monitor, self.facts, records)
         publish(waiting, path, sidecar)
 
     def take_best(self, weights: Weights, *, accuracy: float, loss: float, epoch: int) -> None:
@@ -247,7 +247,9 @@ class RunWriter:
             "epoch_num": epoch,
         }
         described = {**describe_file(path, path.name), "sequence": 0}
-        sidecar = model_sidecar(described, "best", weights, info, progress.monitor, self.facts, [])
+        sidecar = model_sidecar(
+            described, "best", weights, info, progress.monitor, self.facts, RecordTexts()
+        )
         files.write_file(sidecar_path(path), sidecar)
 
 
