@@ -32,13 +32,13 @@ def write_config(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def snapshot(
-    folder: Path, epoch: int, step: int = STEPS, *, settings=SETTINGS, run="run", **changes
+    folder: Path, epoch: int, step: int = STEPS, *, settings=SETTINGS, run="", **changes
 ) -> Path:
     """Write ``fer-{epoch}_{step}.ckpt``; ``changes`` are other values of its sidecar."""
     path = folder / snapshot_name(epoch, step)
     path.write_bytes(serialize(WEIGHTS, {"face_size": 48}))
     values = {
-        **describe_file(path, path.name), "kind": "snapshot", "run": run, "sequence": epoch,
+        **describe_file(path, path.name), "kind": "snapshot", "run": run or folder.name, "sequence": epoch,
         "face_size": 48, "epoch": epoch, "step": step, "steps_per_epoch": STEPS,
         "global_step": (epoch - 1) * STEPS + step, "evaluated": step == STEPS,
         "epoch_loss_sum": 1.0, "epoch_loss_steps": step, "epoch_seconds": 1.0,
@@ -50,12 +50,12 @@ def snapshot(
     return path
 
 
-def model(folder: Path, name: str, *, epoch: int, settings=SETTINGS, run="run") -> None:
+def model(folder: Path, name: str, *, epoch: int, settings=SETTINGS) -> None:
     path = folder / name
     info = {"best_accuracy": 0.5, "best_epoch": 1, "epoch_num": epoch, "face_size": 48}
     path.write_bytes(serialize(WEIGHTS, info))
     values = {
-        **describe_file(path, path.name), "kind": name.partition("_")[0], "run": run,
+        **describe_file(path, path.name), "kind": name.partition("_")[0], "run": folder.name,
         "sequence": epoch, "face_size": 48, "best_accuracy": 0.5, "best_epoch": 1,
         "epoch": epoch, "monitor": "val_accuracy", "usage": "PublicTest", "val_loss": 1.0,
         "parameters": 2, "classes": list(EMOTIONS), "config": whole(settings), "data": {},

@@ -82,7 +82,8 @@ def test_a_copy_killed_anywhere_is_made_anew_or_goes_on_with_its_best(tmp_path, 
                 pass
         try:
             engine.train(folder, resume=source)
-        except RefusalError:
+        except RefusalError as refusal:
+            assert f"a copy of that run: --save_dir {folder} --resume" in str(refusal)
             assert engine.train(folder, resume=AUTO).decision.snapshot is not None
         assert read_sound(folder / BEST) and read_sound(folder / FINAL)
     pytest.fail("it never came to its end")

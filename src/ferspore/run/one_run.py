@@ -68,12 +68,25 @@ def refuse_foreign_target(asked: Asked, target: Holdings, source: Holdings) -> N
     Raises:
         RefusalError: ``folder`` holds another run than the one to be continued in it.
     """
-    if standing(target) not in ("empty", "begun") and not _is_cut_copy(target, source):
+    if standing(target) in ("empty", "begun") or _is_cut_copy(target, source):
+        return
+    if _is_copy(target, source):
         raise RefusalError(
-            f"--resume {asked.resume} continues that run, but {target.folder} already holds "
-            "another: give a new folder to continue in a copy, or leave out --save_dir and --name "
-            "to continue in place"
+            f"--resume {asked.resume}: {target.folder} already holds a copy of that run: "
+            f"--save_dir {target.folder} --resume continues the copy"
         )
+    raise RefusalError(
+        f"--resume {asked.resume} continues that run, but {target.folder} already holds another: "
+        "give a new folder to continue in a copy, or leave out --save_dir and --name to continue "
+        "in place"
+    )
+
+
+def _is_copy(target: Holdings, source: Holdings) -> bool:
+    """Whether both hold snapshots of one run; format 1 did not tell."""
+    if target.newest is None or source.newest is None:
+        return False
+    return target.newest.sidecar.run == source.newest.sidecar.run != ""
 
 
 def _is_cut_copy(target: Holdings, source: Holdings) -> bool:
