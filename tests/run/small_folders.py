@@ -38,8 +38,8 @@ def snapshot(
     path = folder / snapshot_name(epoch, step)
     path.write_bytes(serialize(WEIGHTS, {"face_size": 48}))
     values = {
-        **describe_file(path, path.name), "kind": "snapshot", "run": run or folder.name, "sequence": epoch,
-        "face_size": 48, "epoch": epoch, "step": step, "steps_per_epoch": STEPS,
+        **describe_file(path, path.name), "kind": "snapshot", "run": run or folder.name,
+        "sequence": epoch, "face_size": 48, "epoch": epoch, "step": step, "steps_per_epoch": STEPS,
         "global_step": (epoch - 1) * STEPS + step, "evaluated": step == STEPS,
         "epoch_loss_sum": 1.0, "epoch_loss_steps": step, "epoch_seconds": 1.0,
         "best_accuracy": 0.5, "best_loss": 1.0, "best_epoch": 1, "epochs_since_best": epoch - 1,

@@ -1,7 +1,8 @@
 """Started by test_ranks.py: launches itself on two ranks, which train two small runs.
 
-The first run is straight; the second one resumes the first one's first snapshot. Then each rank
-prints a digest of its state, and the second one fails.
+The first run is straight; the second one resumes the first one's first snapshot. Both are in
+float16, so that the ranks agree on overflows as well. Then each rank prints a digest of its state,
+and the second one fails.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ def main(work: Path) -> int:
     runtime.prepare()
     given = runs.given(
         work / "faces.csv", training__epochs=2, model__blocks=[1], training__batch_size=32,
-        training__ema_decay=0.9, checkpoint__save_checkpoint_steps=1,
+        training__ema_decay=0.9, training__amp_level="O2", checkpoint__save_checkpoint_steps=1,
     )  # fmt: skip
     asked = Asked(work / "straight", given)
     if cluster.role() is None:

@@ -164,6 +164,11 @@ class Across(nn.Cell):
             loss = ops.depend(loss, ops.assign(moved, averaged[count + i]))
         return loss, tuple(averaged[1:count])
 
+    def all(self, flag):
+        """Whether ``flag``, a scalar, is set on every rank."""
+        missing = ops.reshape(ops.cast(ops.logical_not(flag), mstype.float32), (1,))
+        return ops.reshape(self.sum(missing), ()) == 0.0
+
     def votes(self, loss, ballot):
         """The sum of all ballots (1,), counted after ``loss``: the order of two exchanges must be
         the same on every rank."""

@@ -209,11 +209,12 @@ class TrainStep(nn.Cell):
         faces = ops.depend(faces, (scale, before))  # the forward pass moves the batch statistics
         loss, gradients = self.gradients_of(faces, targets)
         loss = loss / scale
-        # These are means over all ranks: an infinity or NaN of one has reached all, and all decide
-        # alike. (Not on the first Ascend 910, which saturates: there all_finite reads a flag of its
-        # own device, so `finite` would have to be agreed on as well.)
         gradients = self.hyper_map(ops.partial(_unscale, scale), gradients)
         finite = ops.logical_and(all_finite(gradients), ops.isfinite(loss))
+        if self.across is not None:
+            # Gradients are means over all ranks, but the first Ascend 910 saturates, and there
+            # all_finite reads a flag of its own device.
+            finite = self.across.all(finite)
         finite = ops.depend(finite, self.update(gradients))
         kept = self.hyper_map(ops.partial(_keep, finite), self.state, before)
         loss = ops.select(finite, loss, self.loss_of_skipped(loss, scale))
