@@ -24,7 +24,7 @@ FORMATS = ("onnx", "mindir")
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_ckpt_argument(parser, required=False)
-    parser.add_argument("--format", default="onnx", choices=FORMATS, help="of the file")
+    parser.add_argument("--format", default="onnx", choices=FORMATS, help="file format")
     parser.add_argument("--int8", action="store_true", help="compute in 8 bits; needs a --csv")
     parser.add_argument("--csv", "--data_csv", help=common.CSV_HELP)
     common.add_skip_argument(parser)
