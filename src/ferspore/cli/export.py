@@ -2,9 +2,9 @@
 
 ferspore export --ckpt best_model.ckpt
 
-The file is loaded again, and only published if its logits on fixed faces are those of the
-checkpoint to within 1e-5. With --int8 the net computes in 8 bits, calibrated on Training; then the
-accuracy on PublicTest counts, which may fall by 0.01.
+The file is loaded again, and only kept if its logits on fixed faces are those of the checkpoint to
+within 1e-5. With --int8 the net computes in 8 bits, calibrated on Training, and may lose at most
+0.01 of its accuracy on PublicTest instead.
 """
 
 import argparse
