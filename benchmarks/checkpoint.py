@@ -5,7 +5,7 @@
 A snapshot is all that an epoch's end writes: the file, flushed, its digest, its sidecar, the
 metrics, the sidecar again after the evaluation, and the pruning of a full rolling window; the
 history has 40 epochs. A resume finds the newest sound snapshot (read and verified) and puts it
-into the network. The files lie in a temporary folder below --dir.
+into the network. The files are in a temporary folder below --dir.
 The share is that of a real epoch: 224 steps of 128 faces, at the step's time measured here.
 """
 

@@ -4,8 +4,8 @@
 
 The loop is the real one: data order, augmentation, MindSpore's pipeline, ``Model.train`` and the
 callback that counts the steps; the step returns a constant. All cases take turns in one process.
-A stretch of --steps steps begins after the first WARM steps of an epoch. Beside faces/s stand the
-faces for each second of CPU time of all threads together, which tell what a busy machine can not.
+A stretch of --steps steps begins after the first WARM steps of an epoch. It prints
+faces/s, and faces per second of CPU time of all threads together, which other work affects less.
 """
 
 import argparse

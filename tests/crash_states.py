@@ -3,7 +3,7 @@
     python -m tests.crash_states [--every N] [--second M]
 
 For each scenario of tests/crash/lives.py: its calls are recorded, every state that the file system
-may be left in is built, examined, and gone on from; the end must equal the undisturbed one. --every
+may be left in is built, examined, and continued; the end must equal the undisturbed one. --every
 takes one state in N; --second one in M of those of the recoveries (0: none). The figures go to
 docs/reliability.md if none was left out of the first. Exit code 1 after a broken promise, whose
 state is listed.

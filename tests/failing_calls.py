@@ -4,8 +4,8 @@ change the disk also fail from there on.
 
     python -m tests.failing_calls [--every N]
 
-Each command must end in one line and its exit code, keep what it promised, and go on, when it is
-given again, to the undisturbed end. With --every N one call in N fails, each with the next error.
+Each command must end with one line and its exit code, keep what it promised, and reach the
+undisturbed end when it is run again. With --every N one call in N fails, each with the next error.
 The figures go to docs/reliability.md.
 """
 

@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 2.0  # so long after it, a kill that waits for a file falls a
 LATE_SECONDS = 0.002  # a kill that waits for a file falls within so long after it appears
 HANGS_SECONDS = 600.0
 POLL_SECONDS = 0.0003
-FAULTS = ("passed over", "made anew", "from scratch", "Traceback")
+FAULTS = ("passed over", "rebuilt", "from scratch", "Traceback")
 
 
 class Trainer:

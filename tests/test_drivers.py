@@ -30,7 +30,7 @@ def test_missing_libraries_are_named_by_what_brings_them(mindspore):
 
 
 def test_a_mindspore_without_the_plugin_is_named(mindspore):
-    assert drivers.missing_for("Ascend", mindspore) == "this MindSpore has no part for Ascend"
+    assert drivers.missing_for("Ascend", mindspore) == "this MindSpore has no plugin for Ascend"
 
 
 def test_without_ldd_nothing_is_claimed(mindspore, monkeypatch):

@@ -110,5 +110,5 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         files.read_file(tmp_path / "pipe")

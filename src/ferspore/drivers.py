@@ -1,4 +1,4 @@
-"""What the machine has for MindSpore's devices: chips, drivers, libraries. Reads files only."""
+"""What the machine has for MindSpore's devices: chips, drivers, libraries, without MindSpore."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ def missing_for(device: str, mindspore: Path) -> str:
     "" where that is not known."""
     plugins = sorted((mindspore / "lib" / "plugin").glob(PLUGINS[device]))
     if not plugins:
-        return f"this MindSpore has no part for {device}"
+        return f"this MindSpore has no plugin for {device}"
     try:
         asked = ["ldd", str(plugins[-1])]
         told = subprocess.run(asked, capture_output=True, text=True, timeout=20).stdout

@@ -76,7 +76,7 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
         OSError: it cannot be read, is neither file nor folder, or has more than ``largest`` bytes.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if (size := path.stat().st_size) > largest:
         raise OSError(
             errno.EFBIG, f"it has {size:,} bytes, at most {largest:,} are read", str(path)

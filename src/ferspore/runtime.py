@@ -1,7 +1,7 @@
 """The process: MindSpore's environment, device and graph mode, CPU cores, signals, how it started.
 
-The only module that changes process-wide state. ``prepare`` must run before MindSpore is imported,
-so nothing here imports it at the top.
+The only module that sets MindSpore's environment and device. ``prepare`` must run before MindSpore
+is imported, so nothing here imports it at the top.
 """
 
 import contextlib

@@ -245,11 +245,11 @@ def test_fewer_epochs_end_a_run_and_are_used():
 
 
 def test_resume_without_a_run_and_without_a_csv_says_that_there_is_none():
-    told = "no run in checkpoints/fer2013; --name says which, --data_csv starts one"
+    told = "no run in checkpoints/fer2013; --name selects another, --data_csv starts one"
     assert refused("--resume") == told
     text = refused("--save_dir", "x", "--config", "stages.yaml", "--set", "data.csv=null",
                    "--run-all-stages", "--resume")  # fmt: skip
-    assert text == "no run in x; --save_dir says which, --data_csv starts one"
+    assert text == "no run in x; --save_dir selects another, --data_csv starts one"
 
 
 def test_resume_with_a_csv_alone_never_starts_a_run_without_stages():

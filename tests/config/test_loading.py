@@ -31,8 +31,8 @@ def test_exponents_are_numbers_in_files_and_on_the_command_line(tmp_path):
     [
         ("training: [1\n", ", line 2, column 1: "),
         ("training:\n  lr: 1\n lr: 2\n", ", line 3, column 2: "),
-        ("seed: 1\nseed: 2\n", ", line 2, column 1: the key 'seed' stands twice"),
-        ("training:\n  lr: 1\n  'lr': 2\n", ", line 3, column 3: the key 'lr' stands twice"),
+        ("seed: 1\nseed: 2\n", ", line 2, column 1: the key 'seed' occurs twice"),
+        ("training:\n  lr: 1\n  'lr': 2\n", ", line 3, column 3: the key 'lr' occurs twice"),
         ("name: !!python/name:os.system\n", ", line 1, column 7: could not determine"),
         ("seed: *gone\n", ", line 1, column 7: found undefined alias"),
         ("seed: 1\n---\nseed: 2\n", ", line 2, column 1: but found another document"),

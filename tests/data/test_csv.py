@@ -133,7 +133,7 @@ def test_empty_file(tmp_path, text):
 
 
 def test_header_alone(tmp_path):
-    assert "without rows" in error_of(write(tmp_path / "faces.csv", HEADER + "\n\n"))
+    assert "no rows" in error_of(write(tmp_path / "faces.csv", HEADER + "\n\n"))
 
 
 def test_missing_and_repeated_columns(tmp_path):

@@ -163,7 +163,7 @@ def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
     [
         (lambda path: None, "no such file"),
         (lambda path: path.mkdir(), "it holds no run, expected a .ckpt file"),
-        (lambda path: path.write_bytes(b"not a checkpoint"), "no MindSpore checkpoint"),
+        (lambda path: path.write_bytes(b"not a checkpoint"), "not a MindSpore checkpoint"),
         (lambda path: path.write_bytes(b""), "it is empty"),
     ],
 )

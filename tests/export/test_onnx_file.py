@@ -41,7 +41,7 @@ def test_a_file_that_is_not_onnx_is_refused(exported, tmp_path):
         b"hello",
         content[: len(content) // 2],
     ):
-        assert refused(other, tmp_path).startswith("it is no ONNX file")
+        assert refused(other, tmp_path).startswith("it is not an ONNX file")
 
 
 def test_a_changed_byte_and_a_cut_off_end_are_noticed(exported, model, tmp_path):
@@ -55,7 +55,7 @@ def test_a_changed_byte_and_a_cut_off_end_are_noticed(exported, model, tmp_path)
 
 def test_a_file_of_another_program_is_refused(model, tmp_path):
     del model.metadata_props[:]
-    assert "expected a file of `ferspore export`" in refused(model.SerializeToString(), tmp_path)
+    assert "written by `ferspore export`" in refused(model.SerializeToString(), tmp_path)
 
 
 def test_a_huge_file_is_not_read(tmp_path):

@@ -31,14 +31,12 @@ def write_config(folder: Path, settings: dict[str, Any]) -> None:
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
-def snapshot(
-    folder: Path, epoch: int, step: int = STEPS, *, settings=SETTINGS, run="", **changes
-) -> Path:
+def snapshot(folder: Path, epoch: int, step: int = STEPS, *, settings=SETTINGS, **changes) -> Path:
     """Write ``fer-{epoch}_{step}.ckpt``; ``changes`` are other values of its sidecar."""
     path = folder / snapshot_name(epoch, step)
     path.write_bytes(serialize(WEIGHTS, {"face_size": 48}))
     values = {
-        **describe_file(path, path.name), "kind": "snapshot", "run": run or folder.name,
+        **describe_file(path, path.name), "kind": "snapshot", "run": folder.name,
         "sequence": epoch, "face_size": 48, "epoch": epoch, "step": step, "steps_per_epoch": STEPS,
         "global_step": (epoch - 1) * STEPS + step, "evaluated": step == STEPS,
         "epoch_loss_sum": 1.0, "epoch_loss_steps": step, "epoch_seconds": 1.0,

@@ -1,4 +1,4 @@
-"""Which values may be given anew on a resume: every key is free, warned or refused."""
+"""Which values may change on a resume: every key is free, warned or refused."""
 
 import re
 

@@ -96,10 +96,10 @@ def test_a_damaged_file_is_unsound_or_parsed_and_no_other_error(at, bit, cut):
     ("content", "told"),
     [
         (b"", "it is empty"),
-        (b"hello there", "no MindSpore checkpoint"),
+        (b"hello there", "not a MindSpore checkpoint"),
         (serialize({}, {}) or b"\x12\x00", "no tensor|no MindSpore"),
         (serialize(TENSORS, {})[:-1], "cut short"),
-        (serialize({"w": np.ones(2)}, {}) + serialize({"w": np.ones(3)}, {}), "stands in it twice"),
+        (serialize({"w": np.ones(2)}, {}) + serialize({"w": np.ones(3)}, {}), "occurs in it twice"),
         (serialize({"w": np.ones(2)}, {}).replace(b"Float64", b"Float16"), "16 bytes where"),
         (serialize({"w": np.ones(2)}, {}).replace(b"Float64", b"BFloat1"), "type 'BFloat1'"),
         (serialize({"w": np.ones(2)}, {}).replace(b"w", b"\xff"), "is no text"),

@@ -6,6 +6,7 @@ import pytest
 from ferspore.config.loading import config_from_dict
 from ferspore.config.schema import ConfigError
 from ferspore.config.yaml_text import config_yaml
+from ferspore.files import LARGEST_TEXT
 from ferspore.run.history import History, HistoryError, config_of, history_of, read_history
 from ferspore.run.names import BEST
 from ferspore.run.sidecar import FORMAT, seal
@@ -156,3 +157,11 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(HistoryError, match="no such file"):
         read_history(tmp_path / "metrics.jsonl", "a")
+
+
+def test_a_file_with_holes_is_too_large(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_TEXT + 1)
+    with pytest.raises(HistoryError, match=r"\(it has 67,108,865 bytes, at most 67,108,864 are"):
+        read_history(path, "a")

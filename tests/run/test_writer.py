@@ -266,7 +266,7 @@ def test_a_lost_sidecar_of_the_best_model_is_made_anew(tmp_path):
     path = tmp_path / BEST
     there = read_sidecar(path)
     sidecar_path(path).unlink()
-    assert "made anew" in engine.train(tmp_path, resume=AUTO, stop=0).lines[0]
+    assert "rebuilt" in engine.train(tmp_path, resume=AUTO, stop=0).lines[0]
     _, sidecar = read_sound(path)
     same = {"sha256", "best_accuracy", "best_epoch", "val_loss", "parameters", "run", "face_size"}
     assert sidecar.model_dump(include=same) == there.model_dump(include=same)

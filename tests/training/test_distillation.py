@@ -105,7 +105,7 @@ def test_the_sidecars_hold_the_teachers_digests_and_the_models_no_path(straight,
     [
         (lambda path: path.unlink(), "No such file or directory"),
         (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cut short"),
-        (lambda path: path.write_text("text"), "no MindSpore checkpoint"),
+        (lambda path: path.write_text("text"), "not a MindSpore checkpoint"),
         (lambda path: runs.save_weights(path, {"w": np.ones(2)}, {}), "no network of ours"),
         (lambda path: sidecar_path(path).write_text("{}"), "sidecar"),
         (lambda path: save_teacher(path, 4, face_size=24), "faces of 24x24 pixels"),

@@ -78,7 +78,7 @@ def test_the_best_is_measured_anew(folder, csv):
     faces = load_csv(csv, ("PublicTest",)).splits["PublicTest"]
     code, lines = runs.train(folder, csv, resume="auto", training__epochs=3, training__lr=1e-9)
     assert code == 0
-    (line,) = [line for line in lines if "measured anew" in line]
+    (line,) = [line for line in lines if "measured again" in line]
     measured = float(line.split("accuracy ")[1].split(";")[0])
     weights = read_ckpt(folder / "best_model.ckpt").tensors
     from ferspore.evaluation.evaluator import Evaluator
@@ -117,13 +117,13 @@ def test_a_longer_epoch_of_its_own_is_taken_as_done(csv, tmp_path):
     plain(tmp_path / "fer-1_5.ckpt", seed=1)
     code, lines = runs.train(tmp_path, csv, resume="auto", training__epochs=2)
     assert code == 0
-    assert "its epoch has 5 steps, here it has 4: epoch 1 is taken as done" in "\n".join(lines)
+    assert "its epoch has 5 steps, here it has 4: epoch 1 counts as done" in "\n".join(lines)
 
 
 def test_never_silently_from_zero(csv, tmp_path):
     plain(tmp_path / "weights.ckpt", seed=1)
     plain(tmp_path / "fer-1_4.ckpt", seed=1)
-    with pytest.raises(RefusalError, match="tells its epoch"):
+    with pytest.raises(RefusalError, match="gives its epoch"):
         runs.train(tmp_path, csv, resume=tmp_path / "weights.ckpt")
 
 

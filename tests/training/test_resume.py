@@ -169,7 +169,7 @@ def test_a_better_best_of_the_folder_stays(straight, stopped):
     assert (stopped / "best_model.ckpt").read_bytes() == before
     sidecar = json.loads((stopped / "best_model.json").read_text())
     assert (sidecar["best_accuracy"], sidecar["best_epoch"]) == (1.0, 9)
-    assert "made anew" in "\n".join(lines)
+    assert "rebuilt" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(

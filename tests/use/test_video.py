@@ -86,7 +86,7 @@ def test_what_is_no_file_is_named(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(VideoError, match=r"pipe\.mp4: not a regular file"):
         Clip(tmp_path / "pipe.mp4")
-    with pytest.raises(VideoError, match=r"camera 77: there is none, or it is in use"):
+    with pytest.raises(VideoError, match=r"camera 77: not found, or in use"):
         Clip(77)
 
 

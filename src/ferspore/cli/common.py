@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 CKPT_HELP = "a checkpoint, or the folder of a run (its best model), of its stages, of a sweep"
-CSV_HELP = "the FER2013 CSV; practice: the embedded practice faces"
+CSV_HELP = "the FER2013 CSV; practice: the built-in practice faces"
 SKIP_HELP = "drop bad rows of the CSV and count them"
 
 
@@ -230,7 +230,7 @@ def checkpoint(ckpt: str | None) -> Path:
     except (NoModelError, OSError) as error:
         raise ToolError(error) from error
     if ckpt is None:
-        print("model: the shipped one (--ckpt takes another)")
+        print("model: the shipped one (--ckpt selects another)")
     elif found != Path(ckpt):
         print(f"model: {found}")
     return found

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         type=common.whole_number(0, 65535),
         default=0,
         metavar="N",
-        help="of the page's address (default: a free one)",
+        help="the page's port (default: a free one)",
     )
     parser.add_argument("--no_browser", action="store_true", help="only print the address")
     return parser

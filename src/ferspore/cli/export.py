@@ -2,9 +2,9 @@
 
 ferspore export --ckpt best_model.ckpt
 
-The file is loaded again, and only published if its logits on fixed faces are those of the
-checkpoint to within 1e-5. With --int8 the net computes in 8 bits, calibrated on Training; then the
-accuracy on PublicTest counts, which may fall by 0.01.
+The file is loaded again, and only kept if its logits on fixed faces are those of the checkpoint to
+within 1e-5. With --int8 the net computes in 8 bits, calibrated on Training, and may lose at most
+0.01 of its accuracy on PublicTest instead.
 """
 
 import argparse
@@ -24,7 +24,7 @@ FORMATS = ("onnx", "mindir")
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
     common.add_ckpt_argument(parser, required=False)
-    parser.add_argument("--format", default="onnx", choices=FORMATS, help="of the file")
+    parser.add_argument("--format", default="onnx", choices=FORMATS, help="file format")
     parser.add_argument("--int8", action="store_true", help="compute in 8 bits; needs a --csv")
     parser.add_argument("--csv", "--data_csv", help=common.CSV_HELP)
     common.add_skip_argument(parser)

@@ -1,4 +1,4 @@
-"""Find the faces in images, in a video or before a camera, and name their emotions.
+"""Find the faces in images, in a video or in front of a camera, and name their emotions.
 
 ferspore predict photo.jpg folder/ [--ckpt best_model.ckpt]
 ferspore predict clip.mp4 --output out.mp4
@@ -6,11 +6,11 @@ ferspore predict clip.mp4 --output out.mp4
 --camera 0 instead of a file reads a camera. With --no_detect the largest centred square of each
 image is its face. The copies that --output writes frame each face in its emotion's colour, faded
 where the confidence is below 0.5. In a video the faces are numbered by their overlap from frame to
-frame and their probabilities are smoothed; beside out.mp4 come out_emotions.csv, a line for each
-face and frame, and out_emotions.png, the emotions over time. Ctrl-C ends a camera, or a video
-early, and what is written is whole. Exit code: 0 every file was read, even if no face was found in
-it; 1 an image could not be used (it is named, the others are done) or a file cannot be written; 2
-wrong arguments, or no usable video or camera.
+frame and their probabilities are smoothed; out_emotions.csv, a line for each face and frame, and
+out_emotions.png, the emotions over time, are written beside out.mp4. Ctrl-C ends a camera, or a
+video early; the files are complete up to there. Exit code: 0 every file was read, even if no face
+was found in it; 1 an image could not be used (it is named, the others are processed) or a file
+cannot be written; 2 wrong arguments, or no usable video or camera; 130 a video ended by Ctrl-C.
 """
 
 import argparse

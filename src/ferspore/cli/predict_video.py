@@ -30,7 +30,7 @@ def work(arguments: argparse.Namespace) -> int:
     from ferspore.use.video import VideoError
 
     if arguments.json:
-        raise common.ToolError("--json: is for images; --output of a video writes a CSV beside it")
+        raise common.ToolError("--json is for images; for a video, --output also writes a CSV")
     ckpt = common.checkpoint(arguments.ckpt)
     try:
         clip = open_clip(arguments)

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         "--min_confidence", type=probability, default=0.0, help="leave out less confident faces"
     )
     parser.add_argument(
-        "--seed", type=common.whole_number(0, 2**32 - 1), default=0, help="for --select random"
+        "--seed", type=common.whole_number(0, 2**32 - 1), default=0, help="seed of --select random"
     )
     parser.add_argument("--output", default="outputs/correct_samples", help="folder to write to")
     return parser

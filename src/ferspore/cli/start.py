@@ -1,4 +1,4 @@
-"""Imported by the scripts before anything else: from here on Ctrl-C is one line, no traceback."""
+"""Imported by the scripts before all else: from here on Ctrl-C prints one line, no traceback."""
 
 import importlib
 import os

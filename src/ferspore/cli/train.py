@@ -30,6 +30,7 @@ ALIASES = {"--data_csv": ["--csv"]}
 
 def parser() -> argparse.ArgumentParser:
     parser = common.parser(__doc__)
+    parser.epilog = "configs/default.yaml, in the repository, explains every key"
     parser.add_argument(
         "--config", metavar="FILE", help="a YAML file, such as configs/default.yaml"
     )

@@ -1,4 +1,4 @@
-"""What ``ferspore train`` was asked for, and carrying it out."""
+"""The parsed words of ``ferspore train`` -> what was asked for, carried out."""
 
 import argparse
 from dataclasses import replace

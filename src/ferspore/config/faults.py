@@ -23,7 +23,7 @@ _EXPECTED = {  # by pydantic's type of error, with its context
     "string_pattern_mismatch": "one line of text, not empty, without control characters",
     "literal_error": "one of {expected}",
     "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number from {ge} on",
+    "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number below {lt}",
     "less_than_equal": "a number up to {le}",
     "value_error": "{error}",

@@ -30,7 +30,7 @@ def _folder_name(value: str) -> str:
 def _selecting_split(value: str) -> str:
     if value != "PublicTest":
         raise ValueError(
-            "'PublicTest': training never reads PrivateTest; ferspore evaluate --usage "
+            "'PublicTest': training never uses PrivateTest; ferspore evaluate --usage "
             "PrivateTest scores a trained model on it"
         )
     return value

@@ -172,7 +172,7 @@ def _parse_file(path: Path) -> tuple[str, Parsed]:
     except TooManyBadRowsError as error:
         raise DataError(f"{path}: {error}{EXPECTED_SIZE}") from error
     if not parsed.counts and not parsed.bad:
-        raise DataError(f"{path}: a header without rows")
+        raise DataError(f"{path}: it has a header but no rows")
     return digest, parsed
 
 

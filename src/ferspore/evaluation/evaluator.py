@@ -62,7 +62,7 @@ class Evaluator:
         """
         logits = self.logits(images, tta=tta)
         if not np.isfinite(logits).all():
-            raise UnsoundError("its logits are not finite; verify_model.py tells more")
+            raise UnsoundError("its logits are not finite; ferspore verify tells more")
         return logits
 
     def _forward(self, images: np.ndarray) -> np.ndarray:

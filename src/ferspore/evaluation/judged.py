@@ -1,4 +1,4 @@
-"""A split of faces together with what a network says of it."""
+"""A split of faces together with what a network predicts for it."""
 
 from dataclasses import dataclass
 

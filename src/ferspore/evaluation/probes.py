@@ -1,4 +1,4 @@
-"""Fixed inputs for a net: what it says of them tells whether it is the net that it should be."""
+"""Fixed inputs for a net: its answers show whether it is the net that it should be."""
 
 import numpy as np
 

@@ -77,9 +77,9 @@ def parse(content: bytes) -> "onnx.ModelProto":
     try:
         model.ParseFromString(content)
     except (DecodeError, UnicodeDecodeError) as error:
-        raise UnsoundError("it is no ONNX file, or cut short") from error
+        raise UnsoundError("it is not an ONNX file, or it is cut short") from error
     if not model.ir_version or not model.graph.node:
-        raise UnsoundError("it is no ONNX file: it holds no network")
+        raise UnsoundError("it is not an ONNX file: it holds no network")
     return model
 
 
@@ -93,7 +93,7 @@ def checked(model: "onnx.ModelProto") -> dict[str, str]:
     metadata = {text.key: text.value for text in model.metadata_props}
     if "ferspore_version" not in metadata or "digest" not in metadata:
         raise UnsoundError(
-            "it tells neither labels nor face size: expected a file of `ferspore export`"
+            "it has no metadata of ferspore's: expected a file written by `ferspore export`"
         )
     if metadata.pop("digest") != digest_of(model):
         raise UnsoundError("it was changed after its export, or is damaged (digest)")

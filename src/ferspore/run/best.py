@@ -133,4 +133,4 @@ def repair_best(folder: Path, monitor: str, facts: Facts) -> str | None:
     tensors, info = contents.tensors, contents.info
     sidecar = model_sidecar(described, "best", tensors, info, monitor, facts, RecordTexts())
     files.write_file(sidecar_path(path), sidecar)
-    return f"{path}: {reason}; the sidecar was made anew from the accuracy and epoch in the file"
+    return f"{path}: {reason}; the sidecar was rebuilt from the accuracy and epoch in the file"

@@ -1,4 +1,4 @@
-"""Which values of a run may be given anew on a resume, and who wins."""
+"""Which values of a run may change on a resume, and who wins."""
 
 import json
 from collections.abc import Mapping

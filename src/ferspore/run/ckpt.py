@@ -138,7 +138,7 @@ def parse_ckpt(content: bytes) -> Contents:
     try:
         message.ParseFromString(content)
     except DecodeError as error:
-        raise UnsoundError("it is no MindSpore checkpoint, or cut short") from error
+        raise UnsoundError("it is not a MindSpore checkpoint, or it is cut short") from error
     if not message.value:
         raise UnsoundError("it holds no tensor")
     pieces: dict[str, list[bytes]] = {}
@@ -149,7 +149,7 @@ def parse_ckpt(content: bytes) -> Contents:
             continue
         kind = (dtype, tuple(value.tensor.dims))
         if kinds.setdefault(tag, kind) != kind:
-            raise UnsoundError(f"{_named(tag)} stands in it twice with different shapes")
+            raise UnsoundError(f"{_named(tag)} occurs in it twice with different shapes")
         pieces.setdefault(tag, []).append(value.tensor.tensor_content)
     tensors = {tag: _array(tag, *kinds[tag], b"".join(parts)) for tag, parts in pieces.items()}
     info = {tag: tensors.pop(tag).item() for tag in INFO_TAGS if _is_scalar(tensors.get(tag))}

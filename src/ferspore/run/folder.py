@@ -241,7 +241,7 @@ def _snapshot(path: Path) -> Snapshot | Unsound:
         ours = sidecar_path(path).exists() or _has_our_mark(path)
         return Unsound(path, str(error), ours=ours)
     if not isinstance(sidecar, SnapshotSidecar):
-        return Unsound(path, "it is no snapshot: only weights are in it")
+        return Unsound(path, "it is not a snapshot: it holds only weights")
     if fault := _contradiction(path, sidecar):
         return Unsound(path, fault)
     return Snapshot(path, sidecar)

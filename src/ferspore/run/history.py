@@ -101,14 +101,16 @@ def read_history(path: Path, name: str) -> History:
     """The history in a file of JSON lines.
 
     Raises:
-        HistoryError: it cannot be read, is empty, or a line is not an epoch's record.
+        HistoryError: it cannot be read, is too large or empty, or a line is not an epoch's record.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+    try:  # a pipe is as long as the user who named it wants
+        content = read_file(path, LARGEST_TEXT) if path.is_file() else path.read_bytes()
+        lines = content.decode().splitlines()
     except FileNotFoundError:
         raise HistoryError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise HistoryError(f"{path}: it cannot be read ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise HistoryError(f"{path}: it cannot be read ({why})") from error
     records = []
     for number, line in enumerate(lines, 1):
         try:

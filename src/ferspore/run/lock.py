@@ -1,4 +1,4 @@
-"""One trainer a folder."""
+"""One trainer per folder."""
 
 import errno
 import fcntl

@@ -144,7 +144,7 @@ def from_scratch_line(folder: Path, config: Config) -> str:
     """
     if config.data.csv is None:
         flag = "--name" if folder.parent == Path("checkpoints") else "--save_dir"
-        raise RefusalError(f"no run in {folder}; {flag} says which, --data_csv starts one")
+        raise RefusalError(f"no run in {folder}; {flag} selects another, --data_csv starts one")
     return f"no run in {folder} yet: starting from scratch"
 
 

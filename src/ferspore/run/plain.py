@@ -53,12 +53,12 @@ def read_plain(path: Path) -> PlainCheckpoint:
         epoch, total, source = int(named[1]), None, "its name"
     else:
         raise UnsoundError(
-            "neither its content (append_info) nor its name (x-EPOCH_STEP.ckpt) tells its epoch"
+            "neither its content (append_info) nor its name (x-EPOCH_STEP.ckpt) gives its epoch"
         )
     if not (isinstance(epoch, int) and 1 <= epoch < 10**9):
-        raise UnsoundError(f"its epoch is {epoch!r}, expected a whole number from 1 on")
+        raise UnsoundError(f"its epoch is {epoch!r}, expected a whole number of at least 1")
     if total is not None and not (isinstance(total, int) and 0 <= total < 2**31):
         raise UnsoundError(f"its step is {total!r}, expected a whole number")
     if step == 0 and total is None:
-        raise UnsoundError("its name says step 0, expected a whole number from 1 on")
+        raise UnsoundError("its name says step 0, expected a whole number of at least 1")
     return PlainCheckpoint(path, contents.tensors, epoch, step, total, source)

@@ -214,7 +214,7 @@ class RunWriter:
         """Write best_model.ckpt or final_model.ckpt, weights only, and its sidecar.
 
         Accuracy, epoch and face size stand inside the file, too: it can be used without its
-        sidecar, which can be made anew.
+        sidecar, which can be rebuilt.
         """
         if kind == "final":  # with what a power cut brought back, or could not be read before
             self.window = window_of(read_folder(self.folder), self.facts.run)

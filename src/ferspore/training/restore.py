@@ -123,7 +123,7 @@ def _told(plain: PlainCheckpoint, progress: Progress, missing: set[str]) -> list
     if plain.step is not None and plain.step > progress.steps_per_epoch:
         lines.append(
             f"its epoch has {counted(plain.step, 'step')}, here it has {progress.steps_per_epoch}: "
-            f"epoch {plain.epoch} is taken as done"
+            f"epoch {plain.epoch} counts as done"
         )
     groups = {
         "the optimizer's moments": ("accum.", "stat.", "moment1.", "moment2."),

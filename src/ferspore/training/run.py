@@ -1,4 +1,4 @@
-"""The story of a run, top to bottom: decide, set up, start or resume, train, finish."""
+"""The story of a run that was decided on: set up, start or resume, train, finish."""
 
 import math
 import secrets
@@ -251,7 +251,7 @@ def measure_best(run: Run) -> None:
     """The best accuracy of a folder that plain MindSpore wrote, by evaluating its best model."""
     path, progress = run.folder / BEST, run.progress
     if not path.exists():
-        run.say(f"{path} is not there: the first epoch that is evaluated becomes the best")
+        run.say(f"{path} is missing: the first epoch that is evaluated becomes the best")
         return
     try:
         contents = read_ckpt(path)
@@ -262,12 +262,12 @@ def measure_best(run: Run) -> None:
         return
     scores = run.validation.evaluator.score(run.validation.faces)
     if not math.isfinite(scores.loss):
-        run.say(f"{path}: its loss is not finite; the first epoch that is evaluated is the best")
+        run.say(f"{path}: its loss is not finite; the first epoch evaluated becomes the best")
         return
     told = contents.info.get("epoch_num")
     epoch = told if isinstance(told, int) else progress.epoch
     run.writer.take_best(weights, accuracy=scores.accuracy, loss=scores.loss, epoch=epoch)
-    run.say(f"{path}: measured anew, accuracy {scores.accuracy:.4f}; patience counts from here")
+    run.say(f"{path}: measured again, accuracy {scores.accuracy:.4f}; patience counts from here")
 
 
 def event_log(run: Run) -> Callback | None:

@@ -99,7 +99,7 @@ def choose_device(config: Config, say: Say) -> str:
                 "training.amp_dtype: received 'bfloat16', which MindSpore has on Ascend (A2 and "
                 "later); on the CPU expected 'float16', or amp_level 'O0'"
             )
-        say("float16 on the CPU is slower than float32: it is good for trying out only")
+        say("float16 on the CPU is slower than float32: use it only for trials")
     if device != "Ascend" and config.jit_level == "O2":
         raise ConfigError(f"jit_level: received 'O2' on {device}; its backend GE is for Ascend")
     return device

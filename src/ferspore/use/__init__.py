@@ -1,1 +1,1 @@
-"""The trained model on photographs."""
+"""The trained model on photographs and videos."""

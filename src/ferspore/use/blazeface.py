@@ -53,7 +53,7 @@ class BlazeFace:
         instead = "; --no_detect uses whole images"
         cv2 = opencv("finding faces", instead)
         if not MODEL.is_file():
-            raise OpenCVError(f"{MODEL}: no such file, ferspore is not whole{instead}")
+            raise OpenCVError(f"{MODEL}: no such file, the installation is incomplete{instead}")
         self._net = cv2.dnn.readNetFromONNX(str(MODEL))
         self._levels = levels
 

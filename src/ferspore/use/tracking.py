@@ -1,4 +1,4 @@
-"""Faces of one frame after another -> one number a person: by overlap, nothing is recognised."""
+"""Faces of one frame after another -> one number per person: by overlap, nothing is recognised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -84,7 +84,7 @@ class Clip:
     def _camera(self, number: int):
         capture = self.cv2.VideoCapture(number)
         if not capture.isOpened():
-            raise VideoError(f"camera {number}: there is none, or it is in use")
+            raise VideoError(f"camera {number}: not found, or in use")
         return capture
 
     def _property(self, name: str) -> float:

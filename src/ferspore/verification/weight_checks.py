@@ -145,7 +145,7 @@ def check_values(tensors: Mapping[str, np.ndarray]) -> Finding:
         elif name not in OF_THE_LOSS_SCALE and np.abs(value).max() > LARGEST:
             huge.append(f"{name} ({np.abs(value).max():.3g})")
     if bad:
-        text = f"NaN or infinite in {listed(bad)}: it cannot predict; take an earlier checkpoint"
+        text = f"NaN or infinite in {listed(bad)}: it cannot predict; use an earlier checkpoint"
         return Finding("FAIL", "values", text)
     if flat:
         return Finding("FAIL", "values", f"wiped, one value throughout: {listed(flat)}")
