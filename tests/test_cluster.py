@@ -37,11 +37,18 @@ def test_mindspore_s_environment_tells_the_role(told, role, monkeypatch):
 
 def test_ancestors_and_descendants_are_found():
     me, parent = os.getpid(), os.getppid()
-    assert next(cluster.ancestors(me)) == parent
+    assert next(cluster.ancestors(me, cluster.living())) == parent
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert child.pid in cluster.descendants(me) and me in cluster.ancestors(child.pid)
+        assert child.pid in cluster.descendants(me)
+        assert me in cluster.ancestors(child.pid, cluster.living())
         assert me not in cluster.descendants(me)
     assert child.pid not in cluster.living()
+
+
+def test_the_processes_are_read_once_however_many_there_are(monkeypatch):
+    readings = iter([{1: 0, 2: 1, 3: 2, 4: 1}])
+    monkeypatch.setattr(cluster, "living", lambda: next(readings))
+    assert cluster.descendants(2) == [3]
 
 
 def test_a_rank_leaves_its_exit_code_where_a_launcher_wants_it(tmp_path, monkeypatch):

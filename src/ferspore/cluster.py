@@ -3,7 +3,7 @@
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ def end_with_launcher() -> None:
     if launcher is None:
         return
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if int(launcher) not in ancestors(os.getpid()):
+    if int(launcher) not in ancestors(os.getpid(), living()):
         os._exit(1)  # it ended before the line above
 
 
@@ -70,16 +70,16 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def ancestors(process: int) -> Iterator[int]:
-    """The process ids of parent, grandparent and so on."""
-    parents = living()
+def ancestors(process: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """The process ids of parent, grandparent and so on; ``parents`` is what ``living`` found."""
     while process := parents.get(process, 0):
         yield process
 
 
 def descendants(process: int) -> list[int]:
     """The living processes that have ``process`` as an ancestor."""
-    return [other for other in living() if process in ancestors(other)]
+    parents = living()
+    return [other for other in parents if process in ancestors(other, parents)]
 
 
 def living() -> dict[int, int]:

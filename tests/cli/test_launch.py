@@ -167,6 +167,13 @@ def test_a_signal_before_there_is_a_rank_ends_everything(tmp_path, _adopts):
     assert watch.msrun.returncode == -signal.SIGKILL and nobody_left()
 
 
+def test_a_process_that_ends_before_it_is_killed_is_no_error(tmp_path, monkeypatch):
+    top = subprocess.Popen(["true"])
+    top.wait()
+    monkeypatch.setattr(cluster, "descendants", lambda _: [top.pid])
+    launch.Watch(top, Received(), launch.Tail(tmp_path / "none", print)).until_end()
+
+
 def nobody_left():
     deadline = time.monotonic() + 60
     mine = str(os.getpid())

@@ -198,7 +198,8 @@ class Watch:
                 self.msrun.kill()  # the others end with it
             time.sleep(POLL_SECONDS)
         for process in cluster.descendants(os.getpid()):
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, signal.SIGKILL)
         self.tail.show()
 
     def _look(self) -> None:
