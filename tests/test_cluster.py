@@ -45,6 +45,19 @@ def test_ancestors_and_descendants_are_found():
     assert child.pid not in cluster.living()
 
 
+def test_a_process_may_have_any_name():
+    """Linux cuts one after 15 bytes, and so within a letter."""
+    code = (
+        "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'\\xe8\\xae) Z 1', 0, 0, 0); "
+        "print('named', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        assert child.stdout.readline() == b"named\n"
+        assert cluster.living()[child.pid] == os.getpid()
+        child.stdin.close()
+
+
 def test_the_processes_are_read_once_however_many_there_are(monkeypatch):
     readings = iter([{1: 0, 2: 1, 3: 2, 4: 1}])
     monkeypatch.setattr(cluster, "living", lambda: next(readings))

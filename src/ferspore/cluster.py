@@ -89,9 +89,10 @@ def living() -> dict[int, int]:
         if not folder.name.isdecimal():
             continue
         try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            told = (folder / "stat").read_text(errors="replace")  # a name may be cut in a letter
         except OSError:
             continue  # it has just ended
+        state, parent = told.rpartition(")")[2].split()[:2]
         if state not in "ZX":
             found[int(folder.name)] = int(parent)
     return found
