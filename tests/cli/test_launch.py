@@ -12,6 +12,7 @@ import pytest
 
 from ferspore import cluster
 from ferspore.cli import common, launch, train, training
+from ferspore.run.asked import Asked
 from ferspore.run.names import RANKS
 from tests import runs
 from tests.run import small_folders
@@ -52,6 +53,12 @@ def test_a_batch_that_cannot_be_shared_is_refused(csv, tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_one_device_for_all_ranks_is_refused(csv, tmp_path, capsys):
+    words = [*runs.settings_words(csv, device_id=0), "--save_dir", tmp_path / "run"]
+    assert run(*words, "--devices", 2) == 2
+    assert "device_id: received 0, but each of 2 ranks takes a device" in capsys.readouterr().err
+
+
 def test_a_csv_that_is_not_there_is_found_before_the_launch(tmp_path, capsys):
     words = [*runs.settings_words(tmp_path / "none.csv"), "--save_dir", tmp_path / "run"]
     assert run(*words, "--devices", 2) == 2
@@ -80,6 +87,17 @@ def test_the_ranks_run_the_command_that_was_typed(tmp_path):
     command = launch.msrun_command(2, 23456, tmp_path, words)
     assert command[-5] in ("python", "python3") and command[-4:] == words
     assert {"--worker_num=2", "--master_port=23456", f"--log_dir={tmp_path}"} <= set(command)
+
+
+def test_the_ranks_are_told_what_the_run_computes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "src/train.py", "--resume"])
+    asked = Asked(tmp_path, runs.given(None, device=None))
+    same, other = asked.given.config, runs.given(None, device="GPU", tf32=True).config
+    words = ["src/train.py", "--resume"]
+    assert launch.words_of_ranks(asked, same) == words
+    more = launch.words_of_ranks(asked, other)
+    loaded = training.asked_for(train.parser().parse_args(more[2:]), "command").given.config
+    assert more[:2] == words and (loaded.device, loaded.tf32) == ("GPU", True)
 
 
 def test_msrun_finds_this_python_and_this_package(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ only where its logs are. So it is started in a session of its own and watched fr
 """
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 import ferspore
 from ferspore import cluster, runtime
 from ferspore.cli import common
+from ferspore.config.schema import Config, ConfigError
 from ferspore.run.asked import Asked, Decision, StagesDecision
 from ferspore.run.names import RANKS
 from ferspore.run.opening import opened
@@ -45,6 +47,11 @@ def checked(asked: Asked, devices: int) -> Decision | StagesDecision:
     with opened(asked) as decision:
         for part in parts_of(decision):
             check_shares(part.config, devices)
+            if part.config.device_id is not None:
+                raise ConfigError(
+                    f"device_id: received {part.config.device_id}, but each of {devices} ranks "
+                    "takes a device of its own; expected none, as by --set device_id=null"
+                )
             # This also fills the cache, which several ranks must not do at the same time.
             sidecar = part.snapshot.sidecar if part.snapshot is not None else None
             load_faces(part.config, sidecar, lambda _: None)
@@ -63,9 +70,7 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
     logs.mkdir(parents=True, exist_ok=True)
     for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
         path.unlink()
-    device = parts_of(decision)[0].config.device
-    known = device in (None, asked.given.config.device)
-    words = [*sys.orig_argv[1:], *([] if known else ["--device_target", str(device)])]
+    words = words_of_ranks(asked, parts_of(decision)[0].config)
     cluster.adopt_orphans()
     again = continue_command(decision, devices)
     with runtime.StopSignals() as signals, (logs / "msrun.log").open("wb") as log:
@@ -90,6 +95,17 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
     tell_of_followers(logs, devices)
     lost = watch.first_lost or "msrun"
     return common.fail(f"{lost} failed; the logs are in {logs}. To continue: {again}")
+
+
+def words_of_ranks(asked: Asked, config: Config) -> list[str]:
+    """This command's, and what it leaves to the run's ``config``: the ranks need it to join, which
+    is before they read the folder."""
+    words = sys.orig_argv[1:]
+    for key in ("device", "tf32"):
+        value = getattr(config, key)
+        if value != getattr(asked.given.config, key):
+            words += ["--set", f"{key}={json.dumps(value)}"]
+    return words
 
 
 # --- msrun ----------------------------------------------------------------------------------------
