@@ -13,6 +13,7 @@ import pytest
 from ferspore import cluster
 from ferspore.cli import common, launch, train, training
 from ferspore.run.asked import Asked
+from ferspore.run.lock import RunLock, RunLockedError
 from ferspore.run.names import RANKS
 from tests import runs
 from tests.run import small_folders
@@ -63,6 +64,15 @@ def test_a_csv_that_is_not_there_is_found_before_the_launch(tmp_path, capsys):
     words = [*runs.settings_words(tmp_path / "none.csv"), "--save_dir", tmp_path / "run"]
     assert run(*words, "--devices", 2) == 2
     assert "none.csv" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_second_launch_leaves_the_logs_of_the_first(tmp_path):
+    log = tmp_path / RANKS / "rank_0.log"
+    with RunLock(log.parent):  # whose first rank does not hold the run's lock yet
+        log.touch()
+        with pytest.raises(RunLockedError, match=f"{RANKS}: another trainer"):
+            launch.launch(Asked(tmp_path, runs.given(None)), None, 2, print)
+    assert log.exists()
 
 
 def test_a_finished_run_is_not_launched(tmp_path, capsys):

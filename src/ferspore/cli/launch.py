@@ -23,6 +23,7 @@ from ferspore import cluster, runtime
 from ferspore.cli import common
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.asked import Asked, Decision, StagesDecision
+from ferspore.run.lock import RunLock
 from ferspore.run.names import RANKS
 from ferspore.run.opening import opened
 from ferspore.tables import Say
@@ -65,14 +66,23 @@ def parts_of(decision: Decision | StagesDecision) -> list[Decision]:
 
 
 def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say: Say) -> int:
-    """Train on ``devices`` devices of this host as ``checked``; returns the exit code."""
+    """Train on ``devices`` devices of this host as ``checked``; returns the exit code.
+
+    Raises:
+        RunLockedError: another launch is at work in this folder; its first rank may not be yet.
+        OSError: a file cannot be written, no process or port be had.
+    """
     logs = asked.folder / RANKS
-    logs.mkdir(parents=True, exist_ok=True)
-    for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
-        path.unlink()
-    words = words_of_ranks(asked, parts_of(decision)[0].config)
+    with RunLock(logs):
+        for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
+            path.unlink()
+        words = words_of_ranks(asked, parts_of(decision)[0].config)
+        return watched(logs, words, devices, continue_command(decision, devices), say)
+
+
+def watched(logs: Path, words: Sequence[str], devices: int, again: str, say: Say) -> int:
+    """The exit code of the ranks that run ``words``; ``again`` is the command that continues."""
     cluster.adopt_orphans()
-    again = continue_command(decision, devices)
     with runtime.StopSignals() as signals, (logs / "msrun.log").open("wb") as log:
         msrun = subprocess.Popen(
             msrun_command(devices, free_port(), logs, words),
