@@ -129,6 +129,12 @@ def test_a_port_in_use_is_not_taken(monkeypatch):
         assert launch.free_port() != taken.getsockname()[1]
 
 
+def test_without_a_loopback_no_port_is_looked_for_without_end(monkeypatch):
+    monkeypatch.setattr(launch, "HOST", "192.0.2.1")  # for documentation (RFC 5737): nobody has it
+    with pytest.raises(OSError, match="assign"):
+        launch.free_port()
+
+
 @pytest.mark.parametrize(
     ("left", "code"), [({}, None), ({0: 143, 1: 143}, 143), ({1: 2}, 2), ({0: 0, 1: 1}, 0)]
 )

@@ -5,6 +5,7 @@ only where its logs are. So it is started in a session of its own and watched fr
 """
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -156,13 +157,19 @@ def environment(logs: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of this host that nobody listens on."""
+    """A port of this host that nobody listens on.
+
+    Raises:
+        OSError: this host has no loopback.
+    """
     while True:
         port = random.choice(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 continue
         return port
 
