@@ -12,9 +12,9 @@ import pytest
 
 from ferspore import cluster
 from ferspore.cli import common, launch, train, training
-from ferspore.run.asked import Asked
+from ferspore.run.asked import Asked, Decision
 from ferspore.run.lock import RunLock, RunLockedError
-from ferspore.run.names import RANKS
+from ferspore.run.names import CONFIG, RANKS
 from tests import runs
 from tests.run import small_folders
 
@@ -54,9 +54,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(csv, tmp_path, capsys):
     assert not folder.exists()
 
 
-def test_one_device_for_all_ranks_is_refused(csv, tmp_path, capsys):
-    words = [*runs.settings_words(csv, device_id=0), "--save_dir", tmp_path / "run"]
-    assert run(*words, "--devices", 2) == 2
+def test_one_device_for_all_ranks_is_refused(tmp_path, capsys):
+    words = runs.settings_words(tmp_path / "none.csv", device_id=0)
+    assert run(*words, "--save_dir", tmp_path / "run", "--devices", 2) == 2
     assert "device_id: received 0, but each of 2 ranks takes a device" in capsys.readouterr().err
 
 
@@ -73,6 +73,24 @@ def test_a_second_launch_leaves_the_logs_of_the_first(tmp_path):
         with pytest.raises(RunLockedError, match=f"{RANKS}: another trainer"):
             launch.launch(Asked(tmp_path, runs.given(None)), None, 2, print)
     assert log.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "written", "stays"), [(1, [], True), (2, [], False), (2, [CONFIG], True)]
+)
+def test_what_a_rank_refuses_leaves_no_trace(code, written, stays, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def ranks(logs, *_):
+        for path in (logs / "rank_0.log", *(folder / name for name in written)):
+            path.touch()
+        with RunLock(folder):  # the first one's
+            return code
+
+    monkeypatch.setattr(launch, "watched", ranks)
+    asked = Asked(folder, runs.given(None))
+    assert launch.launch(asked, Decision("start", folder, asked.given), 2, print) == code
+    assert (folder / RANKS / "rank_0.log").exists() == folder.exists() == stays
 
 
 def test_a_finished_run_is_not_launched(tmp_path, capsys):

@@ -36,6 +36,7 @@ PORTS = range(20000, 32000)  # below those that Linux gives to connections
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0  # for all processes to end once one has: they end together
 NOISE = re.compile(r"\[(INFO|WARNING|ERROR|CRITICAL)\] [A-Z_]+\(\d+,")  # MindSpore's own lines
+REFUSED = 2  # the exit code for wrong input
 LAST_LINES = 20  # that are shown of a rank that failed
 
 
@@ -73,12 +74,23 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
         RunLockedError: another launch is at work in this folder; its first rank may not be yet.
         OSError: a file cannot be written, no process or port be had.
     """
-    logs = asked.folder / RANKS
+    logs, is_new = asked.folder / RANKS, not asked.folder.exists()
     with RunLock(logs):
-        for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
-            path.unlink()
+        remove_logs(logs)
         words = words_of_ranks(asked, parts_of(decision)[0].config)
-        return watched(logs, words, devices, continue_command(decision, devices), say)
+        code = watched(logs, words, devices, continue_command(decision, devices), say)
+        refused = code == REFUSED and [path.name for path in asked.folder.iterdir()] == [RANKS]
+        if refused:
+            remove_logs(logs)  # all has been shown, and what is refused leaves no trace
+    if refused and is_new:
+        with contextlib.suppress(OSError):  # somebody has written to it
+            asked.folder.rmdir()
+    return code
+
+
+def remove_logs(logs: Path) -> None:
+    for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
+        path.unlink()
 
 
 def watched(logs: Path, words: Sequence[str], devices: int, again: str, say: Say) -> int:
