@@ -73,6 +73,15 @@ def test_a_rank_leaves_its_exit_code_where_a_launcher_wants_it(tmp_path, monkeyp
     assert cluster.exit_code_in(tmp_path, 0) is None
 
 
+def test_a_full_disk_does_not_end_a_rank_in_a_traceback(tmp_path, monkeypatch):
+    monkeypatch.setenv(cluster.EXIT_CODES, str(tmp_path))
+    monkeypatch.setenv("RANK_ID", "0")
+    (tmp_path / "rank_0.code").symlink_to("/dev/full")
+    cluster.leave_exit_code(1)
+    (tmp_path / "rank_1.code").touch()  # what is left on a real disk
+    assert cluster.exit_code_in(tmp_path, 1) == 1
+
+
 def started(launcher):
     """A process below another one, and that other one; ``launcher``: what both hold for it."""
     environment = {**os.environ, cluster.LAUNCHER: str(launcher)}

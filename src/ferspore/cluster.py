@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,8 @@ def end_with_launcher() -> None:
 def leave_exit_code(code: int) -> None:
     """Tell the launcher, which is not this process's parent, how this rank ends."""
     if folder := os.environ.get(EXIT_CODES):
-        _code_path(Path(folder), os.environ["RANK_ID"]).write_text(str(code))
+        with suppress(OSError):  # a full disk: it leaves an empty file, which counts as 1
+            _code_path(Path(folder), os.environ["RANK_ID"]).write_text(str(code))
 
 
 def exit_code_in(folder: Path, rank: int) -> int | None:
