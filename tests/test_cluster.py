@@ -37,11 +37,31 @@ def test_mindspore_s_environment_tells_the_role(told, role, monkeypatch):
 
 def test_ancestors_and_descendants_are_found():
     me, parent = os.getpid(), os.getppid()
-    assert next(cluster.ancestors(me)) == parent
+    assert next(cluster.ancestors(me, cluster.living())) == parent
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert child.pid in cluster.descendants(me) and me in cluster.ancestors(child.pid)
+        assert child.pid in cluster.descendants(me)
+        assert me in cluster.ancestors(child.pid, cluster.living())
         assert me not in cluster.descendants(me)
     assert child.pid not in cluster.living()
+
+
+def test_a_process_may_have_any_name():
+    """Linux cuts one after 15 bytes, and so within a letter."""
+    code = (
+        "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'\\xe8\\xae) Z 1', 0, 0, 0); "
+        "print('named', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        assert child.stdout.readline() == b"named\n"
+        assert cluster.living()[child.pid] == os.getpid()
+        child.stdin.close()
+
+
+def test_the_processes_are_read_once_however_many_there_are(monkeypatch):
+    readings = iter([{1: 0, 2: 1, 3: 2, 4: 1}])
+    monkeypatch.setattr(cluster, "living", lambda: next(readings))
+    assert cluster.descendants(2) == [3]
 
 
 def test_a_rank_leaves_its_exit_code_where_a_launcher_wants_it(tmp_path, monkeypatch):
@@ -51,6 +71,15 @@ def test_a_rank_leaves_its_exit_code_where_a_launcher_wants_it(tmp_path, monkeyp
     cluster.leave_exit_code(143)
     assert cluster.exit_code_in(tmp_path, 1) == 143
     assert cluster.exit_code_in(tmp_path, 0) is None
+
+
+def test_a_full_disk_does_not_end_a_rank_in_a_traceback(tmp_path, monkeypatch):
+    monkeypatch.setenv(cluster.EXIT_CODES, str(tmp_path))
+    monkeypatch.setenv("RANK_ID", "0")
+    (tmp_path / "rank_0.code").symlink_to("/dev/full")
+    cluster.leave_exit_code(1)
+    (tmp_path / "rank_1.code").touch()  # what is left on a real disk
+    assert cluster.exit_code_in(tmp_path, 1) == 1
 
 
 def started(launcher):

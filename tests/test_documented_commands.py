@@ -287,7 +287,7 @@ def process():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(practice, "COUNTS", FACES)
         patch.setattr(common, "prepare", lambda **_: None)
-        patch.setattr(runtime, "take_signals", lambda: None)
+        patch.setattr(runtime, "take_signals", lambda **_: None)
         patch.setattr(signal, "signal", lambda *_: signal.SIG_DFL)
         patch.setattr(
             Interruption, "call", lambda _, words: run(as_command(["python", *words[1:]]))

@@ -9,6 +9,7 @@ echo "	libcudart.so.11.0 => not found"
 echo "	libc.so.6 => /lib/libc.so.6 (0x00007f)"
 echo "	libcudnn.so.8 => not found"
 echo "	libcublas.so.11 => not found"
+echo "	_kernels.so => not found"
 """
 
 
@@ -26,7 +27,7 @@ def mindspore(tmp_path, monkeypatch):
 
 def test_missing_libraries_are_named_by_what_brings_them(mindspore):
     told = drivers.missing_for("GPU", mindspore)
-    assert told == "not found: CUDA 11 (libcudart.so.11.0 and 1 more), cuDNN 8 (libcudnn.so.8)"
+    assert told == "not found: CUDA 11 (libcudart.so.11.0 and 2 more), cuDNN 8 (libcudnn.so.8)"
 
 
 def test_a_mindspore_without_the_plugin_is_named(mindspore):

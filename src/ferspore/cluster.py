@@ -3,7 +3,8 @@
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -33,14 +34,15 @@ def end_with_launcher() -> None:
     if launcher is None:
         return
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if int(launcher) not in ancestors(os.getpid()):
+    if int(launcher) not in ancestors(os.getpid(), living()):
         os._exit(1)  # it ended before the line above
 
 
 def leave_exit_code(code: int) -> None:
     """Tell the launcher, which is not this process's parent, how this rank ends."""
     if folder := os.environ.get(EXIT_CODES):
-        _code_path(Path(folder), os.environ["RANK_ID"]).write_text(str(code))
+        with suppress(OSError):  # a full disk: it leaves an empty file, which counts as 1
+            _code_path(Path(folder), os.environ["RANK_ID"]).write_text(str(code))
 
 
 def exit_code_in(folder: Path, rank: int) -> int | None:
@@ -70,16 +72,16 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def ancestors(process: int) -> Iterator[int]:
-    """The process ids of parent, grandparent and so on."""
-    parents = living()
+def ancestors(process: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """The process ids of parent, grandparent and so on; ``parents`` is what ``living`` found."""
     while process := parents.get(process, 0):
         yield process
 
 
 def descendants(process: int) -> list[int]:
     """The living processes that have ``process`` as an ancestor."""
-    return [other for other in living() if process in ancestors(other)]
+    parents = living()
+    return [other for other in parents if process in ancestors(other, parents)]
 
 
 def living() -> dict[int, int]:
@@ -89,9 +91,10 @@ def living() -> dict[int, int]:
         if not folder.name.isdecimal():
             continue
         try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            told = (folder / "stat").read_text(errors="replace")  # a name may be cut in a letter
         except OSError:
             continue  # it has just ended
+        state, parent = told.rpartition(")")[2].split()[:2]
         if state not in "ZX":
             found[int(folder.name)] = int(parent)
     return found

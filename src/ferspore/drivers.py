@@ -10,8 +10,8 @@ from pathlib import Path
 PLUGINS = {"GPU": "libmindspore_gpu.so.*", "Ascend": "libmindspore_ascend.so.*"}
 # Beginnings of a library's name -> what brings it; where none fits it is the last one.
 PACKAGES = {
-    "GPU": {"libcuda.so": "the NVIDIA driver", "libcudnn": "cuDNN 8", "lib": "CUDA 11"},
-    "Ascend": {"libascend_hal": "the Ascend driver", "lib": "CANN"},
+    "GPU": {"libcuda.so": "the NVIDIA driver", "libcudnn": "cuDNN 8", "": "CUDA 11"},
+    "Ascend": {"libascend_hal": "the Ascend driver", "": "CANN"},
 }
 NVIDIA_CARD = Path("/dev/nvidia0")
 

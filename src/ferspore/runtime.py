@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ from ferspore import drivers
 
 DEVICES = ("Ascend", "GPU", "CPU")
 CACHE = "MS_COMPILER_CACHE_ENABLE"
+TWICE_SECONDS = 0.05  # `timeout` sends a signal to its command, then to the group with it
 # Commands that are printed -> their scripts.
 SCRIPTS = {"train": "train.py", "evaluate": "evaluate.py", "sweep": "sweep.py"}
 
@@ -208,9 +210,10 @@ class StopSignals:
         StopSignals.in_force = None
 
 
-def take_signals() -> None:
+def take_signals(*, once: bool = False) -> None:
     """From now on the signals of ``StopSignals`` end the process at once, without a traceback,
     unless a ``StopSignals`` is in force. Those that are ignored, as under nohup, stay ignored.
+    ``once``: after one that a ``StopSignals`` recorded, all others stay without effect.
 
     Call it before MindSpore is imported and while there is only one thread. A signal handler is
     not enough: MindSpore replaces the one for SIGINT in every step, and its own sends SIGTERM to
@@ -228,6 +231,11 @@ def take_signals() -> None:
                     with contextlib.suppress(OSError):
                         os.write(2, b"interrupted\n")
                 os._exit(128 + number)
+            time.sleep(TWICE_SECONDS)
+            while signal.sigtimedwait(numbers, 0):
+                pass
             stop.received = number
+            if once:
+                return
 
     threading.Thread(target=wait, daemon=True).start()

@@ -12,7 +12,9 @@ import pytest
 
 from ferspore import cluster
 from ferspore.cli import common, launch, train, training
-from ferspore.run.names import RANKS
+from ferspore.run.asked import Asked, Decision
+from ferspore.run.lock import RunLock, RunLockedError
+from ferspore.run.names import CONFIG, RANKS
 from tests import runs
 from tests.run import small_folders
 
@@ -52,10 +54,43 @@ def test_a_batch_that_cannot_be_shared_is_refused(csv, tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_one_device_for_all_ranks_is_refused(tmp_path, capsys):
+    words = runs.settings_words(tmp_path / "none.csv", device_id=0)
+    assert run(*words, "--save_dir", tmp_path / "run", "--devices", 2) == 2
+    assert "device_id: received 0, but each of 2 ranks takes a device" in capsys.readouterr().err
+
+
 def test_a_csv_that_is_not_there_is_found_before_the_launch(tmp_path, capsys):
     words = [*runs.settings_words(tmp_path / "none.csv"), "--save_dir", tmp_path / "run"]
     assert run(*words, "--devices", 2) == 2
     assert "none.csv" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_second_launch_leaves_the_logs_of_the_first(tmp_path):
+    log = tmp_path / RANKS / "rank_0.log"
+    with RunLock(log.parent):  # whose first rank does not hold the run's lock yet
+        log.touch()
+        with pytest.raises(RunLockedError, match=f"{RANKS}: another trainer"):
+            launch.launch(Asked(tmp_path, runs.given(None)), None, 2, print)
+    assert log.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "written", "stays"), [(1, [], True), (2, [], False), (2, [CONFIG], True)]
+)
+def test_what_a_rank_refuses_leaves_no_trace(code, written, stays, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def ranks(logs, *_):
+        for path in (logs / "rank_0.log", *(folder / name for name in written)):
+            path.touch()
+        with RunLock(folder):  # the first one's
+            return code
+
+    monkeypatch.setattr(launch, "watched", ranks)
+    asked = Asked(folder, runs.given(None))
+    assert launch.launch(asked, Decision("start", folder, asked.given), 2, print) == code
+    assert (folder / RANKS / "rank_0.log").exists() == folder.exists() == stays
 
 
 def test_a_finished_run_is_not_launched(tmp_path, capsys):
@@ -82,6 +117,17 @@ def test_the_ranks_run_the_command_that_was_typed(tmp_path):
     assert {"--worker_num=2", "--master_port=23456", f"--log_dir={tmp_path}"} <= set(command)
 
 
+def test_the_ranks_are_told_what_the_run_computes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "src/train.py", "--resume"])
+    asked = Asked(tmp_path, runs.given(None, device=None))
+    same, other = asked.given.config, runs.given(None, device="GPU", tf32=True).config
+    words = ["src/train.py", "--resume"]
+    assert launch.words_of_ranks(asked, same) == words
+    more = launch.words_of_ranks(asked, other)
+    loaded = training.asked_for(train.parser().parse_args(more[2:]), "command").given.config
+    assert more[:2] == words and (loaded.device, loaded.tf32) == ("GPU", True)
+
+
 def test_msrun_finds_this_python_and_this_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.delenv("PYTHONPATH")
@@ -99,6 +145,12 @@ def test_a_port_in_use_is_not_taken(monkeypatch):
         ports = iter([taken.getsockname()[1], launch.free_port()])
         monkeypatch.setattr(launch.random, "choice", lambda _: next(ports))
         assert launch.free_port() != taken.getsockname()[1]
+
+
+def test_without_a_loopback_no_port_is_looked_for_without_end(monkeypatch):
+    monkeypatch.setattr(launch, "HOST", "192.0.2.1")  # for documentation (RFC 5737): nobody has it
+    with pytest.raises(OSError, match="assign"):
+        launch.free_port()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +217,13 @@ def test_when_one_process_ends_the_others_have_a_while_and_are_killed(
 def test_a_signal_before_there_is_a_rank_ends_everything(tmp_path, _adopts):
     watch = watched(tmp_path, seconds=600, number=signal.SIGTERM)
     assert watch.msrun.returncode == -signal.SIGKILL and nobody_left()
+
+
+def test_a_process_that_ends_before_it_is_killed_is_no_error(tmp_path, monkeypatch):
+    top = subprocess.Popen(["true"])
+    top.wait()
+    monkeypatch.setattr(cluster, "descendants", lambda _: [top.pid])
+    launch.Watch(top, Received(), launch.Tail(tmp_path / "none", print)).until_end()
 
 
 def nobody_left():

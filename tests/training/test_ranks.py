@@ -78,6 +78,7 @@ def test_a_rank_that_fails_shows_its_message(case):
 
 
 def test_sigterm_to_the_command_stops_all_ranks_after_a_snapshot(tmp_path):
+    """The scheduler receives it, too, as under systemd and Slurm."""
     csv, folder = runs.small_csv(tmp_path / "faces.csv"), tmp_path / "run"
     words = runs.settings_words(csv, training__epochs=500, model__blocks="[1]")
     process = subprocess.Popen(
@@ -88,6 +89,10 @@ def test_sigterm_to_the_command_stops_all_ranks_after_a_snapshot(tmp_path):
     while not (folder / "fer-1_1.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+    told = {other: cluster.environment_of(other) for other in cluster.living()}
+    below = {other for other in told if told[other].get(cluster.LAUNCHER) == str(process.pid)}
+    (scheduler,) = [other for other in below if told[other].get("MS_ROLE") == "MS_SCHED"]
+    os.kill(scheduler, signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 143, output

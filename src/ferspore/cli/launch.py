@@ -5,6 +5,8 @@ only where its logs are. So it is started in a session of its own and watched fr
 """
 
 import contextlib
+import errno
+import json
 import os
 import random
 import re
@@ -20,7 +22,9 @@ from pathlib import Path
 import ferspore
 from ferspore import cluster, runtime
 from ferspore.cli import common
+from ferspore.config.schema import Config, ConfigError
 from ferspore.run.asked import Asked, Decision, StagesDecision
+from ferspore.run.lock import RunLock
 from ferspore.run.names import RANKS
 from ferspore.run.opening import opened
 from ferspore.tables import Say
@@ -32,6 +36,7 @@ PORTS = range(20000, 32000)  # below those that Linux gives to connections
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0  # for all processes to end once one has: they end together
 NOISE = re.compile(r"\[(INFO|WARNING|ERROR|CRITICAL)\] [A-Z_]+\(\d+,")  # MindSpore's own lines
+REFUSED = 2  # the exit code for wrong input
 LAST_LINES = 20  # that are shown of a rank that failed
 
 
@@ -45,6 +50,11 @@ def checked(asked: Asked, devices: int) -> Decision | StagesDecision:
     with opened(asked) as decision:
         for part in parts_of(decision):
             check_shares(part.config, devices)
+            if part.config.device_id is not None:
+                raise ConfigError(
+                    f"device_id: received {part.config.device_id}, but each of {devices} ranks "
+                    "takes a device of its own; expected none, as by --set device_id=null"
+                )
             # This also fills the cache, which several ranks must not do at the same time.
             sidecar = part.snapshot.sidecar if part.snapshot is not None else None
             load_faces(part.config, sidecar, lambda _: None)
@@ -58,16 +68,34 @@ def parts_of(decision: Decision | StagesDecision) -> list[Decision]:
 
 
 def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say: Say) -> int:
-    """Train on ``devices`` devices of this host as ``checked``; returns the exit code."""
-    logs = asked.folder / RANKS
-    logs.mkdir(parents=True, exist_ok=True)
+    """Train on ``devices`` devices of this host as ``checked``; returns the exit code.
+
+    Raises:
+        RunLockedError: another launch is at work in this folder; its first rank may not be yet.
+        OSError: a file cannot be written, no process or port be had.
+    """
+    logs, is_new = asked.folder / RANKS, not asked.folder.exists()
+    with RunLock(logs):
+        remove_logs(logs)
+        words = words_of_ranks(asked, parts_of(decision)[0].config)
+        code = watched(logs, words, devices, continue_command(decision, devices), say)
+        refused = code == REFUSED and [path.name for path in asked.folder.iterdir()] == [RANKS]
+        if refused:
+            remove_logs(logs)  # all has been shown, and what is refused leaves no trace
+    if refused and is_new:
+        with contextlib.suppress(OSError):  # somebody has written to it
+            asked.folder.rmdir()
+    return code
+
+
+def remove_logs(logs: Path) -> None:
     for path in [*logs.glob("*.log"), *logs.glob("*.code")]:
         path.unlink()
-    device = parts_of(decision)[0].config.device
-    known = device in (None, asked.given.config.device)
-    words = [*sys.orig_argv[1:], *([] if known else ["--device_target", str(device)])]
+
+
+def watched(logs: Path, words: Sequence[str], devices: int, again: str, say: Say) -> int:
+    """The exit code of the ranks that run ``words``; ``again`` is the command that continues."""
     cluster.adopt_orphans()
-    again = continue_command(decision, devices)
     with runtime.StopSignals() as signals, (logs / "msrun.log").open("wb") as log:
         msrun = subprocess.Popen(
             msrun_command(devices, free_port(), logs, words),
@@ -90,6 +118,17 @@ def launch(asked: Asked, decision: Decision | StagesDecision, devices: int, say:
     tell_of_followers(logs, devices)
     lost = watch.first_lost or "msrun"
     return common.fail(f"{lost} failed; the logs are in {logs}. To continue: {again}")
+
+
+def words_of_ranks(asked: Asked, config: Config) -> list[str]:
+    """This command's, and what it leaves to the run's ``config``: the ranks need it to join, which
+    is before they read the folder."""
+    words = sys.orig_argv[1:]
+    for key in ("device", "tf32"):
+        value = getattr(config, key)
+        if value != getattr(asked.given.config, key):
+            words += ["--set", f"{key}={json.dumps(value)}"]
+    return words
 
 
 # --- msrun ----------------------------------------------------------------------------------------
@@ -130,13 +169,19 @@ def environment(logs: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of this host that nobody listens on."""
+    """A port of this host that nobody listens on.
+
+    Raises:
+        OSError: this host has no loopback.
+    """
     while True:
         port = random.choice(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 continue
         return port
 
@@ -198,7 +243,8 @@ class Watch:
                 self.msrun.kill()  # the others end with it
             time.sleep(POLL_SECONDS)
         for process in cluster.descendants(os.getpid()):
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, signal.SIGKILL)
         self.tail.show()
 
     def _look(self) -> None:

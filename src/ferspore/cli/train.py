@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 from ferspore import cluster, runtime
@@ -97,13 +98,16 @@ def main(words: list[str]) -> int:
     guard_output(lasting=True)
     arguments = parser().parse_args(common.with_underscores(words))
     # First of all: numpy and MindSpore start threads, and none of those may receive a signal.
-    runtime.take_signals()
+    # Where all processes of a job receive a signal (systemd, Slurm, pkill), the launcher passes it
+    # on to a rank that has it already.
+    runtime.take_signals(once=cluster.is_launched())
     cluster.begin_rank()
     common.prepare(verbose=arguments.verbose)
     if cluster.role() == "scheduler":
         from ferspore.network.parallel import join
 
-        join()
+        with runtime.StopSignals() if cluster.is_launched() else nullcontext():
+            join()  # the ranks need it until they have saved
         return 0
 
     from ferspore.cli.training import run

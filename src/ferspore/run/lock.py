@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from ferspore.run.names import LOCK
+from ferspore.run.names import LOCK, RANKS
 
 LONGEST = 20  # bytes that name a process
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system
@@ -50,7 +50,7 @@ class RunLock:
                 f"warning: {self.folder}: this file system has no locks ({error.strerror}); start "
                 "no second trainer in this folder"
             )
-        self._empty = [path.name for path in self.folder.iterdir()] == [LOCK]
+        self._empty = self._is_empty()
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
@@ -58,11 +58,15 @@ class RunLock:
 
     def __exit__(self, *_) -> None:
         self._file.truncate(0)
-        if self._empty and [path.name for path in self.folder.iterdir()] == [LOCK]:
+        if self._empty and self._is_empty():
             (self.folder / LOCK).unlink()  # refused before anything was written: leave no trace
             if self._created:
                 self.folder.rmdir()
         self._file.close()
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is there but the lock, and the logs of a launch that has not ended."""
+        return {path.name for path in self.folder.iterdir()} <= {LOCK, RANKS}
 
 
 def _open(path: Path) -> int:
