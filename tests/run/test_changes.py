@@ -162,7 +162,7 @@ def test_other_hardware_or_settings_are_named():
     now = {"device": "Ascend", "chip": "910B", "drivers": "CANN 8.2", "tf32": "off"}
     assert hardware_line(then, now) == (
         "warning: the snapshot was written with device CPU, chip EPYC, drivers unknown; this "
-        "process has device Ascend, chip 910B, drivers CANN 8.2: the bits will differ"
+        "process has device Ascend, chip 910B, drivers CANN 8.2: the bits may differ"
     )
     assert hardware_line(now, now) is None
     assert hardware_line({}, now) is None  # older snapshots do not say
@@ -185,6 +185,13 @@ def test_other_cores_and_devices_are_said_to_change_the_bits(folder, now, said):
     assert len(lines) == len(said)
     for line, part in zip(lines, said, strict=True):
         assert part in line and line.endswith("the bits will differ")
+
+
+def test_another_mindspore_is_named(folder):
+    sidecar = read_folder(folder).newest.sidecar
+    older = sidecar.model_copy(update={"versions": {**sidecar.versions, "mindspore": "1.0"}})
+    (line,) = other_bits(older, cores=sidecar.cores, world_size=1, hardware={})
+    assert "written with mindspore 1.0; this process has mindspore" in line
 
 
 def test_epochs_below_what_has_begun_are_refused(folder):

@@ -8,7 +8,7 @@ from ferspore.config.loading import DEFAULT, LoadedConfig, config_from_dict, ove
 from ferspore.config.paths import dotted, flat
 from ferspore.config.schema import Config, ConfigError
 from ferspore.run.folder import Holdings, Snapshot
-from ferspore.run.sidecar import SnapshotSidecar
+from ferspore.run.sidecar import SnapshotSidecar, versions
 from ferspore.tables import counted
 
 COMPARED_KEYS = {"data.csv", "training.teachers"}  # by content instead: a moved file is no change
@@ -28,6 +28,7 @@ FREE_KEYS = COMPARED_KEYS | {
     "logging.tensorboard",
     "logging.progress",
 }
+LIBRARIES = ("mindspore", "numpy")  # that compute
 WARNED_KEYS = {
     "training.lr": "the optimizer's moments stay as they are: they were built at the old rate",
     "training.weight_decay": "the optimizer's moments stay as they are",
@@ -111,14 +112,15 @@ def other_bits(
             f"on {world_size}: faces are augmented and batch statistics taken in other shares, so "
             "the bits will differ"
         )
-    if line := hardware_line(sidecar.hardware, hardware):
+    libraries = {name: version for name, version in versions().items() if name in LIBRARIES}
+    if line := hardware_line({**sidecar.versions, **sidecar.hardware}, {**libraries, **hardware}):
         lines.append(line)
     return lines
 
 
 def hardware_line(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """A warning where device, drivers or settings are not those that a snapshot was written with;
-    ``then`` is empty in older snapshots."""
+    """A warning where device, drivers, settings or libraries are not those that a snapshot was
+    written with; older snapshots tell less."""
     changed = [key for key in now if then.get(key, now[key]) != now[key]]
     if not changed:
         return None
@@ -127,7 +129,7 @@ def hardware_line(then: Mapping[str, str], now: Mapping[str, str]) -> str | None
     )
     return (
         f"warning: the snapshot was written with {before}; this process has {after}: "
-        "the bits will differ"
+        "the bits may differ"
     )
 
 
