@@ -106,6 +106,14 @@ def test_nothing_is_published_above_the_limit(apart, alone, expected, small, tmp
         assert output.read_bytes() == b"new" and list(tmp_path.iterdir()) == [output]
 
 
+def test_a_place_that_cannot_be_taken_leaves_nothing(expected, small, tmp_path):
+    output, source = tmp_path / "model.onnx", Source(small.evaluator, {}, [])
+    output.mkdir()
+    with pytest.raises(IsADirectoryError):
+        publish(b"new", output, source, lambda _: answers(expected, apart=0, alone=0), LIMIT)
+    assert list(tmp_path.iterdir()) == [output]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
