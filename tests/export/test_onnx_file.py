@@ -86,6 +86,20 @@ def external(model):
     tensor.external_data.add(key="location", value="/etc/passwd")
 
 
+def external_sparse(model):
+    """ONNX Runtime reads such a file from the current folder."""
+    node = helper.make_node("Constant", [], ["outside"])
+    weights = node.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR)
+    weights.sparse_tensor.dims[:] = [4]
+    values = weights.sparse_tensor.values
+    values.CopyFrom(TensorProto(dims=[1], data_type=TensorProto.FLOAT, name="values"))
+    values.data_location = TensorProto.EXTERNAL
+    values.external_data.add(key="location", value="secret")
+    places = helper.make_tensor("places", TensorProto.INT64, [1], [0])
+    weights.sparse_tensor.indices.CopyFrom(places)
+    model.graph.node.insert(0, node)
+
+
 def own_operator(model):
     model.graph.node[0].domain = "com.example"
 
@@ -130,6 +144,7 @@ def torn_weights(model):
     ("change", "said"),
     [
         (external, "another file (external data)"),
+        (external_sparse, "it has sparse weights"),
         (own_operator, "the operator 'com.example.Sub'"),
         (loop, "the operator 'Loop'"),
         (function, "operators of its own"),
