@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,14 @@ def test_every_truncation_is_named_or_read(tmp_path):
     assert counts[0] == -1 and max(counts) >= 4 and counts == sorted(counts)
 
 
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / os.fsdecode(b"od\xff.mp4")
+    clip(tmp_path / "a.mp4", pictures()).rename(path)
+    for call in (Clip, lambda path: Film(path, 10)):
+        with pytest.raises(VideoError, match=r"OpenCV opens no path that is not UTF-8"):
+            call(path)
+
+
 def test_too_large_frames_are_refused(tmp_path, monkeypatch):
     path = clip(tmp_path / "a.mp4", pictures())
     monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
@@ -132,6 +141,11 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
     times = [n / 10 for n in range(6)]
     expected = [(round(n / 10, 3), n) for n in range(6)]
     assert written(tmp_path / f"a.{suffix}", times) == expected
+
+
+def test_a_name_may_look_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(written(Path("12:30.mp4"), [0, 0.1])) == 2
 
 
 def test_a_frame_is_shown_until_the_next(tmp_path):
