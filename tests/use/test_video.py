@@ -1,6 +1,7 @@
 """Videos of every container give their frames at their times; what is none gets one line."""
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -178,6 +179,26 @@ def test_an_odd_size_loses_a_row_and_a_column(tmp_path):
         film.add(0, pictures((65, 49))[3])
     _, picture = next(iter(Clip(tmp_path / "a.mp4")))
     assert picture.size == (64, 48)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_film_that_the_disk_does_not_hold_does_not_appear(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (9, 96, 128, 3), np.uint8)
+
+    def film():
+        with Film(path, 10) as film:
+            for number, pixels in enumerate(noise):
+                film.add(number / 10, Image.fromarray(pixels))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # Python ignores its signal
+    try:
+        with pytest.raises(VideoError, match=rf"a\.{suffix}: could not be written, perhaps"):
+            film()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_films_that_cannot_be_written_are_named(tmp_path):

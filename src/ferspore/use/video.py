@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +190,11 @@ class Film:
             remove(self.waiting)
 
     def _publish(self) -> None:
-        with Clip(self.waiting) as written:  # OpenCV does not tell when the disk is full
-            if next(iter(written), None) is None:
-                raise VideoError(f"{self.path}: could not be written")
+        whole = False  # OpenCV does not tell when the disk is full: is the last frame there?
+        with suppress(VideoError), Clip(self.waiting) as written:
+            written.capture.set(self.cv2.CAP_PROP_POS_FRAMES, self.count - 1)
+            whole = written.capture.grab() and not written.capture.grab()
+        if not whole:
+            raise VideoError(f"{self.path}: could not be written, perhaps the disk is full")
         flush(self.waiting)
         rename(self.waiting, self.path)
