@@ -144,6 +144,16 @@ def test_uncertain_faces_are_faded_in_the_copies(tmp_path):
     assert one.getpixel((180, 95)) == (128, 128, 128) != two.getpixel((180, 95))  # a longer label
 
 
+def test_a_copy_overwrites_no_image(tmp_path):
+    names = ("a.png", "a_emotions.png")
+    paths = [put(tmp_path / name, np.full((60, 60), 128, np.uint8)) for name in names]
+    before = paths[1].read_bytes()
+    face = Prediction(Square(0, 0, 60), [0.0, 0.0, 0.0, 0.9, 0.1, 0.0, 0.0])
+    written = write_copies(tmp_path / "." / "x" / "..", {path: [face] for path in paths})
+    assert [path.name for path in written] == ["a_emotions_2.png", "a_emotions_emotions.png"]
+    assert paths[1].read_bytes() == before
+
+
 def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, faces, capsys):
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
