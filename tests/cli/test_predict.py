@@ -170,6 +170,15 @@ def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, f
     assert all(reason in captured.err for reason in unusable.values())
 
 
+def test_the_json_overwrites_no_image(tmp_path, ckpt, faces):
+    (tmp_path / "answers").mkdir()
+    good = put(tmp_path / "answers" / "good.png", faces[0])
+    good = good.rename(good.with_name("out.json"))  # Pillow does not look at the name
+    with pytest.raises(common.ToolError, match=r"--json .*out\.json: that is one of the images"):
+        predictions(ckpt, tmp_path, "--no_detect", good)
+    assert good.read_bytes().startswith(b"\x89PNG")
+
+
 def test_nothing_but_failures_still_answers(tmp_path, ckpt):
     with pytest.raises(ImageError, match="1 of 1"):
         predictions(ckpt, tmp_path, "--no_detect", tmp_path / "none.png")

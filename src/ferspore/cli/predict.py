@@ -79,6 +79,8 @@ def of_images(arguments: argparse.Namespace) -> None:
     evaluator = common.load_network(ckpt, arguments.device_target)
     detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
+    if arguments.json and Path(arguments.json).resolve() in (file.resolve() for file in files):
+        raise common.ToolError(f"--json {arguments.json}: that is one of the images")
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)
     unusable += more
