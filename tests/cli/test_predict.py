@@ -170,6 +170,16 @@ def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, f
     assert all(reason in captured.err for reason in unusable.values())
 
 
+def test_a_name_with_line_ends_takes_one_line(tmp_path, ckpt, capsys):
+    (tmp_path / "not\nan.png").touch()
+    put(tmp_path / "no\nface.png", np.full((60, 60), 128, np.uint8))
+    with pytest.raises(ImageError):
+        predictions(ckpt, tmp_path, tmp_path)
+    said = capsys.readouterr()
+    assert r"/no\nface.png: no face found" in said.out
+    assert r"/not\nan.png: not an image" in said.err and said.err.count("\n") == 1
+
+
 def test_the_json_overwrites_no_image(tmp_path, ckpt, faces):
     (tmp_path / "answers").mkdir()
     good = put(tmp_path / "answers" / "good.png", faces[0])

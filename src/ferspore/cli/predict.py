@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ferspore.cli import common
 from ferspore.labels import EMOTIONS, VIEWS
-from ferspore.tables import aligned
+from ferspore.tables import LONGEST_CELL, aligned, one_line
 
 if TYPE_CHECKING:
     from ferspore.use.prediction import Prediction
@@ -85,7 +85,7 @@ def of_images(arguments: argparse.Namespace) -> None:
     squares, faces, more = find_faces(shown, detector)
     unusable += more
     for item in unusable:
-        common.fail(item.reason)
+        common.fail(one_line(item.reason, LONGEST_CELL))
     logits = common.logits_of(evaluator, ckpt, faces, arguments.tta)
     rows = iter(softmax(logits).tolist())
     found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
@@ -99,7 +99,7 @@ def of_images(arguments: argparse.Namespace) -> None:
     if arguments.output:
         guesses = 2 if arguments.second_guess else 1
         for path in write_copies(Path(arguments.output), found, guesses=guesses):
-            print(f"-> {path}")
+            print(f"-> {one_line(str(path), LONGEST_CELL)}")
     if unusable:
         total = len(found) + len(unusable)
         raise ImageError(f"{len(unusable)} of {total} images could not be used")
@@ -123,4 +123,5 @@ def print_table(found: "dict[Path, list[Prediction]]") -> None:
         print(aligned([head, *rows], left=3))
     for path, faces in found.items():
         if not faces:
-            print(f"{path}: no face found (--no_detect uses the whole image)")
+            shown = one_line(str(path), LONGEST_CELL)
+            print(f"{shown}: no face found (--no_detect uses the whole image)")
