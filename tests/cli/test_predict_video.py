@@ -90,6 +90,7 @@ def test_without_output_nothing_is_written(tmp_path, ckpt, film, capsys, monkeyp
     [
         (["empty.mp4"], r"empty\.mp4: not a video that can be read, expected MP4"),
         (["none.mp4"], r"none\.mp4: no such file"),
+        ([f"{'x' * 300}.mp4"], "File name too long"),  # as is one without permission
         (["no_frame.avi"], r"no_frame\.avi: (not a video|no frame)"),
         (["clip.avi", "clip.avi"], "expected images, or one video, or a --camera"),
         (["clip.avi", "--camera", "0"], "expected images, or one video, or a --camera"),

@@ -27,14 +27,13 @@ LIVE_SECONDS = 1.0  # between two lines about a camera's face
 
 def work(arguments: argparse.Namespace) -> int:
     from ferspore.use.opencv import OpenCVError
-    from ferspore.use.video import VideoError
 
     if arguments.json:
         raise common.ToolError("--json: is for images; --output of a video writes a CSV beside it")
     ckpt = common.checkpoint(arguments.ckpt)
     try:
         clip = open_clip(arguments)
-    except (OpenCVError, VideoError) as error:
+    except (OpenCVError, OSError) as error:
         raise common.ToolError(error) from error
     with clip:
         check_output(arguments, clip)
