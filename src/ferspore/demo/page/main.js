@@ -34,8 +34,10 @@ async function start(open, run, explain) {
     if (!signal.aborted) await run(source, signal);
     else if (source instanceof HTMLVideoElement) close(source);
   } catch (error) {
+    if (signal.aborted) return;
     const refused = error instanceof DOMException;
-    if (!signal.aborted) tell(refused ? explain(error) : `The page failed: ${error.message}`, true);
+    tell(refused ? explain(error) : `The page failed: ${error.message}`, true);
+    halt.abort(); // lets go of the source
   }
 }
 
@@ -94,6 +96,7 @@ async function runVideo(video, signal, name) {
 /** Shows a video's frames until the signal: when one is done, the newest. */
 async function follow(video, signal) {
   byId("past").hidden = false;
+  signal.addEventListener("abort", () => close(video)); // at once, not after the analysis
   const moments = [];
   const count = pace(byId("speed"));
   let faces = null;
@@ -112,7 +115,6 @@ async function follow(video, signal) {
   } finally {
     clearInterval(timer);
     byId("speed").textContent = "";
-    close(video);
   }
 }
 
