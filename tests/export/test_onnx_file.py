@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ferspore.export.onnx_file import LARGEST, OPERATORS, digest_of, parse, seal
-from ferspore.export.onnx_model import OnnxModel
+from ferspore.export.onnx_model import AT_ONCE, OnnxModel
 from ferspore.run.ckpt import UnsoundError
 
 
@@ -158,6 +158,18 @@ def torn_weights(model):
 def test_what_could_harm_is_not_run(change, said, model, exported, tmp_path):
     change(model)
     assert said in refused(resealed(model, exported), tmp_path)
+
+
+def test_views_do_not_multiply_the_faces_that_are_judged_at_once(exported, monkeypatch):
+    opened, sizes = OnnxModel(exported.path), []
+
+    def forward(faces):
+        sizes.append(len(faces))
+        return np.eye(7, dtype=np.float32)[np.zeros(len(faces), int)]
+
+    monkeypatch.setattr(opened, "forward", forward)
+    assert opened.logits(np.zeros((40, 48, 48), np.uint8), tta="10").shape == (40, 7)
+    assert max(sizes) == AT_ONCE and sum(sizes) == 400
 
 
 def test_an_export_is_sealed_and_made_of_known_operators(model):
