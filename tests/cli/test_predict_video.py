@@ -77,6 +77,14 @@ def test_a_video_gives_a_video_a_csv_and_a_picture(tmp_path, ckpt, film, capsys)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
+def test_a_picture_of_an_earlier_video_does_not_stay(tmp_path, ckpt):
+    empty = clip(tmp_path / "empty.avi", [Image.new("RGB", (64, 64), "green")] * 2)
+    (tmp_path / "out_emotions.png").touch()
+    assert call(ckpt, empty, "--output", tmp_path / "out.avi") == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"empty.avi", "out.avi", "out_emotions.csv"}
+
+
 def test_without_output_nothing_is_written(tmp_path, ckpt, film, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert call(ckpt, film, "--no_detect") == 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ferspore import runtime
+from ferspore import files, runtime
 from ferspore.cli import common
 from ferspore.labels import EMOTIONS
 from ferspore.tables import aligned
@@ -89,6 +89,8 @@ def watch(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> int:
         summary = follow(frames, clip, written, 2 if arguments.second_guess else 1, stop)
     if written and summary.faces:
         draw_timeline(clip.name, written, summary)
+    elif written:
+        files.remove(written["png"])  # of an earlier call
     tell(clip, summary, told_short=stop.received is None)
     for what, path in written.items():
         if what != "png" or summary.faces:
@@ -174,7 +176,7 @@ def draw_timeline(name: str, written: dict[str, Path], summary: "Summary") -> No
     parts = max(1, min(PARTS, summary.frames // 3))
     values = smoothed_over_time(written["csv"], faces, seconds, parts)
     title = f"Emotions in {Path(name).name}: probabilities {STATED}"
-    style.save(emotion_timeline(values, seconds, title), written["png"])
+    files.write_file(written["png"], style.png(emotion_timeline(values, seconds, title)))
 
 
 class Live:
