@@ -158,6 +158,16 @@ def test_an_image_may_be_dropped(page, photos):
     expect(page.locator("#summary")).to_have_text(re.compile("^One face: happy"))
 
 
+def test_what_is_dropped_too_early_does_not_replace_the_page(chromium, url):
+    page = chromium.new_page()
+    page.route("**/model.onnx", lambda route: None)  # it never comes
+    page.goto(url)
+    page.wait_for_selector("#model dd")
+    kept = "() => !document.dispatchEvent(new DragEvent('drop', {cancelable: true}))"
+    assert page.evaluate(kept)
+    page.close()
+
+
 def test_a_video_plays_and_pauses(page, video):
     page.set_input_files("#file", video)
     expect(page.locator("#summary")).to_have_text(re.compile("^One face: happy"))

@@ -156,6 +156,7 @@ function listen() {
   document.ondrop = (event) => {
     event.preventDefault();
     byId("stage").classList.remove("dropping");
+    if (!analyse) return; // the model is still loading, as the page says
     const [file] = event.dataTransfer.files;
     if (file) startFile(file);
     else tell("That was no file: drop an image or a video.", true);
@@ -165,8 +166,8 @@ function listen() {
 
 async function load() {
   showModel(model);
-  analyse = await loadAnalysis(model);
   listen();
+  analyse = await loadAnalysis(model);
   tell((await hasCamera()) ? "Ready." : CAMERA_TROUBLE.NotFoundError);
   byId("camera").disabled = byId("file").disabled = false;
 }
