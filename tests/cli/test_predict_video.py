@@ -123,6 +123,15 @@ def test_what_cannot_be_done_is_told(words, told, tmp_path, ckpt, film, monkeypa
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_link_to_itself_is_replaced(tmp_path, film):
+    (tmp_path / "loop.avi").symlink_to("loop.avi")
+    words = [str(film), "--output", str(tmp_path / "loop.avi")]
+    arguments = predict.parser().parse_args(words)
+    with Clip(film) as opened:
+        predict_video.check_output(arguments, opened)
+    assert predict_video.outputs(arguments)["video"] == tmp_path / "loop.avi"
+
+
 def test_a_file_of_a_run_is_not_overwritten(tmp_path, film):
     words = ["--output", "config.yaml", film]
     done = runs.call(*words, cwd=tmp_path, script="tools/predict.py")

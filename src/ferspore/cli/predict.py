@@ -14,6 +14,7 @@ wrong arguments, or no usable video or camera.
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def of_images(arguments: argparse.Namespace) -> None:
     evaluator = common.load_network(ckpt, arguments.device_target)
     detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
-    if arguments.json and Path(arguments.json).resolve() in (file.resolve() for file in files):
+    if arguments.json and os.path.realpath(arguments.json) in map(os.path.realpath, files):
         raise common.ToolError(f"--json {arguments.json}: that is one of the images")
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)

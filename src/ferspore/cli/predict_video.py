@@ -1,6 +1,7 @@
 """`predict` on a video file or a camera: `predict` calls it."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -55,7 +56,8 @@ def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if not arguments.output:
         return {}
     video = Path(arguments.output)
-    video = video.resolve() if video.is_symlink() else video  # a link is written to, not replaced
+    if video.is_symlink():  # a link is written to, not replaced
+        video = Path(os.path.realpath(video))
     beside = {what: video.with_name(f"{video.stem}_emotions.{what}") for what in ("csv", "png")}
     return {"video": video, **beside}
 
