@@ -144,6 +144,16 @@ def test_uncertain_faces_are_faded_in_the_copies(tmp_path):
     assert one.getpixel((180, 95)) == (128, 128, 128) != two.getpixel((180, 95))  # a longer label
 
 
+def test_a_copy_overwrites_no_image(tmp_path):
+    names = ("a.png", "a_emotions.png")
+    paths = [put(tmp_path / name, np.full((60, 60), 128, np.uint8)) for name in names]
+    before = paths[1].read_bytes()
+    face = Prediction(Square(0, 0, 60), [0.0, 0.0, 0.0, 0.9, 0.1, 0.0, 0.0])
+    written = write_copies(tmp_path / "." / "x" / "..", {path: [face] for path in paths})
+    assert [path.name for path in written] == ["a_emotions_2.png", "a_emotions_emotions.png"]
+    assert paths[1].read_bytes() == before
+
+
 def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, faces, capsys):
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
@@ -158,6 +168,25 @@ def test_a_file_that_is_no_image_is_named_and_the_rest_goes_on(tmp_path, ckpt, f
     captured = capsys.readouterr()
     assert str(good) in captured.out
     assert all(reason in captured.err for reason in unusable.values())
+
+
+def test_a_name_with_line_ends_takes_one_line(tmp_path, ckpt, capsys):
+    (tmp_path / "not\nan.png").touch()
+    put(tmp_path / "no\nface.png", np.full((60, 60), 128, np.uint8))
+    with pytest.raises(ImageError):
+        predictions(ckpt, tmp_path, tmp_path)
+    said = capsys.readouterr()
+    assert r"/no\nface.png: no face found" in said.out
+    assert r"/not\nan.png: not an image" in said.err and said.err.count("\n") == 1
+
+
+def test_the_json_overwrites_no_image(tmp_path, ckpt, faces):
+    (tmp_path / "answers").mkdir()
+    good = put(tmp_path / "answers" / "good.png", faces[0])
+    good = good.rename(good.with_name("out.json"))  # Pillow does not look at the name
+    with pytest.raises(common.ToolError, match=r"--json .*out\.json: that is one of the images"):
+        predictions(ckpt, tmp_path, "--no_detect", good)
+    assert good.read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_but_failures_still_answers(tmp_path, ckpt):

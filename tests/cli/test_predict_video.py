@@ -77,6 +77,14 @@ def test_a_video_gives_a_video_a_csv_and_a_picture(tmp_path, ckpt, film, capsys)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
+def test_a_picture_of_an_earlier_video_does_not_stay(tmp_path, ckpt):
+    empty = clip(tmp_path / "empty.avi", [Image.new("RGB", (64, 64), "green")] * 2)
+    (tmp_path / "out_emotions.png").touch()
+    assert call(ckpt, empty, "--output", tmp_path / "out.avi") == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"empty.avi", "out.avi", "out_emotions.csv"}
+
+
 def test_without_output_nothing_is_written(tmp_path, ckpt, film, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert call(ckpt, film, "--no_detect") == 0
@@ -90,6 +98,7 @@ def test_without_output_nothing_is_written(tmp_path, ckpt, film, capsys, monkeyp
     [
         (["empty.mp4"], r"empty\.mp4: not a video that can be read, expected MP4"),
         (["none.mp4"], r"none\.mp4: no such file"),
+        ([f"{'x' * 300}.mp4"], "File name too long"),  # as is one without permission
         (["no_frame.avi"], r"no_frame\.avi: (not a video|no frame)"),
         (["clip.avi", "clip.avi"], "expected images, or one video, or a --camera"),
         (["clip.avi", "--camera", "0"], "expected images, or one video, or a --camera"),
@@ -112,6 +121,15 @@ def test_what_cannot_be_done_is_told(words, told, tmp_path, ckpt, film, monkeypa
         call(ckpt, *words)
     assert "\n" not in str(it.value)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_link_to_itself_is_replaced(tmp_path, film):
+    (tmp_path / "loop.avi").symlink_to("loop.avi")
+    words = [str(film), "--output", str(tmp_path / "loop.avi")]
+    arguments = predict.parser().parse_args(words)
+    with Clip(film) as opened:
+        predict_video.check_output(arguments, opened)
+    assert predict_video.outputs(arguments)["video"] == tmp_path / "loop.avi"
 
 
 def test_a_file_of_a_run_is_not_overwritten(tmp_path, film):

@@ -2,13 +2,17 @@
 
 import json
 import re
+import signal
+import urllib.request
 
 import pytest
 
 from ferspore.cli import demo
 from ferspore.cli.common import ToolError
 from ferspore.demo import site
+from ferspore.demo.server import File, PageServer
 from ferspore.labels import EMOTIONS
+from ferspore.runtime import StopSignals
 
 METADATA = {
     "accuracy": "0.63862",
@@ -76,6 +80,21 @@ def test_without_onnxruntime_web_one_line_says_what_to_run(tmp_path, monkeypatch
     monkeypatch.setattr(site, "ONNX_RUNTIME", tmp_path)
     with pytest.raises(ToolError, match=r"^the page needs onnxruntime-web, .*npm ci .*demo$"):
         demo.work(demo.parser().parse_args(["--no_browser"]))
+
+
+def test_a_browser_that_is_waited_for_gets_the_page(monkeypatch):
+    """As those of the terminal are: $BROWSER, or lynx where there is no screen."""
+    got = []
+
+    def browse(url):
+        with urllib.request.urlopen(url, timeout=9) as answer:
+            got.append(answer.read())
+        StopSignals.in_force.received = signal.SIGINT
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr(PageServer, "timeout", 0.01)
+    demo.serve({"/": File("text/html", b"page")}, 0, browser=True)
+    assert got == [b"page"]
 
 
 def test_a_port_that_is_taken():

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -14,7 +15,7 @@ from ferspore.evaluation.probes import probes
 from ferspore.evaluation.scores import softmax
 from ferspore.export.onnx_model import MissingPackageError, require_packages
 from ferspore.export.parity import LIMIT, ParityError, publish
-from ferspore.export.source import Source
+from ferspore.export.source import Source, _usage
 from ferspore.files import file_sha256
 from ferspore.labels import EMOTIONS
 from tests.cli.calls import work
@@ -104,6 +105,19 @@ def test_nothing_is_published_above_the_limit(apart, alone, expected, small, tmp
         published = publish(b"new", output, source, load, 3 * LIMIT)
         assert published.difference == pytest.approx(2 * LIMIT, rel=0.1)
         assert output.read_bytes() == b"new" and list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("config", [{}, {"data": None}, {"data": 5}])
+def test_a_forged_configuration_tells_no_usage(config):
+    assert _usage(SimpleNamespace(config=config)) is None
+
+
+def test_a_place_that_cannot_be_taken_leaves_nothing(expected, small, tmp_path):
+    output, source = tmp_path / "model.onnx", Source(small.evaluator, {}, [])
+    output.mkdir()
+    with pytest.raises(IsADirectoryError):
+        publish(b"new", output, source, lambda _: answers(expected, apart=0, alone=0), LIMIT)
+    assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.mark.parametrize(

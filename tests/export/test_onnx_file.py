@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ferspore.export.onnx_file import LARGEST, OPERATORS, digest_of, parse, seal
-from ferspore.export.onnx_model import OnnxModel
+from ferspore.export.onnx_model import AT_ONCE, OnnxModel
 from ferspore.run.ckpt import UnsoundError
 
 
@@ -86,6 +86,20 @@ def external(model):
     tensor.external_data.add(key="location", value="/etc/passwd")
 
 
+def external_sparse(model):
+    """ONNX Runtime reads such a file from the current folder."""
+    node = helper.make_node("Constant", [], ["outside"])
+    weights = node.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR)
+    weights.sparse_tensor.dims[:] = [4]
+    values = weights.sparse_tensor.values
+    values.CopyFrom(TensorProto(dims=[1], data_type=TensorProto.FLOAT, name="values"))
+    values.data_location = TensorProto.EXTERNAL
+    values.external_data.add(key="location", value="secret")
+    places = helper.make_tensor("places", TensorProto.INT64, [1], [0])
+    weights.sparse_tensor.indices.CopyFrom(places)
+    model.graph.node.insert(0, node)
+
+
 def own_operator(model):
     model.graph.node[0].domain = "com.example"
 
@@ -130,6 +144,7 @@ def torn_weights(model):
     ("change", "said"),
     [
         (external, "another file (external data)"),
+        (external_sparse, "it has sparse weights"),
         (own_operator, "the operator 'com.example.Sub'"),
         (loop, "the operator 'Loop'"),
         (function, "operators of its own"),
@@ -143,6 +158,18 @@ def torn_weights(model):
 def test_what_could_harm_is_not_run(change, said, model, exported, tmp_path):
     change(model)
     assert said in refused(resealed(model, exported), tmp_path)
+
+
+def test_views_do_not_multiply_the_faces_that_are_judged_at_once(exported, monkeypatch):
+    opened, sizes = OnnxModel(exported.path), []
+
+    def forward(faces):
+        sizes.append(len(faces))
+        return np.eye(7, dtype=np.float32)[np.zeros(len(faces), int)]
+
+    monkeypatch.setattr(opened, "forward", forward)
+    assert opened.logits(np.zeros((40, 48, 48), np.uint8), tta="10").shape == (40, 7)
+    assert max(sizes) == AT_ONCE and sum(sizes) == 400
 
 
 def test_an_export_is_sealed_and_made_of_known_operators(model):

@@ -158,6 +158,16 @@ def test_an_image_may_be_dropped(page, photos):
     expect(page.locator("#summary")).to_have_text(re.compile("^One face: happy"))
 
 
+def test_what_is_dropped_too_early_does_not_replace_the_page(chromium, url):
+    page = chromium.new_page()
+    page.route("**/model.onnx", lambda route: None)  # it never comes
+    page.goto(url)
+    page.wait_for_selector("#model dd")
+    kept = "() => !document.dispatchEvent(new DragEvent('drop', {cancelable: true}))"
+    assert page.evaluate(kept)
+    page.close()
+
+
 def test_a_video_plays_and_pauses(page, video):
     page.set_input_files("#file", video)
     expect(page.locator("#summary")).to_have_text(re.compile("^One face: happy"))
@@ -210,6 +220,41 @@ def test_another_source_turns_the_camera_off(page, photos):
     page.set_input_files("#file", photos["cat"])
     expect(page.locator("#camera")).to_have_text("Start camera")
     expect(page.locator("#summary")).to_have_text("No face found.")
+
+
+# Keeps what the camera gives, so that a test can ask whether it is on.
+KEPT = """() => {
+  const devices = navigator.mediaDevices;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => {
+    const stream = await open(wanted);
+    window.track = stream.getTracks()[0];
+    return stream;
+  };
+}"""
+
+
+def test_the_camera_is_off_when_the_page_says_so(page):
+    page.evaluate(KEPT)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("The camera is on.")
+    told = """() => {
+      document.getElementById("camera").click();
+      return [document.getElementById("status").textContent, window.track.readyState];
+    }"""
+    assert page.evaluate(told) == ["The camera is off.", "ended"]
+
+
+def test_a_camera_that_does_not_play_is_let_go(page):
+    page.evaluate(KEPT)
+    page.evaluate(
+        """() => {
+          HTMLMediaElement.prototype.play = async () => { throw new DOMException("no frame"); };
+        }"""
+    )
+    page.click("#camera")
+    expect(page.locator("#status.trouble")).to_have_text(re.compile("cannot be used: no frame"))
+    assert page.evaluate("window.track.readyState") == "ended"
 
 
 def test_without_a_camera_the_image_is_offered(playwright, url):

@@ -35,6 +35,16 @@ def test_shares_are_heights_and_gaps_are_white():
     assert 0.4 < width < 0.55  # half of the time
 
 
+def test_a_face_is_shown_over_every_part_in_which_it_is_seen():
+    values = np.full((10, 7), np.nan)
+    values[[1, 4, 5]] = list(SHARES.values())
+    picture = drawn(values)[60:170, 75:]
+    shown = (picture == ImageColor.getrgb(EMOTION_COLOURS["angry"])).all(2).any(0)
+    (starts,) = np.nonzero(shown[1:] & ~shown[:-1])
+    (ends,) = np.nonzero(shown[:-1] & ~shown[1:])
+    np.testing.assert_allclose((ends - starts) / len(shown), [0.1, 0.2], atol=0.02)
+
+
 def test_the_whole_legend_fits():
     picture = drawn(np.tile(list(SHARES.values()), (4, 1)), "long " * 40)
     assert (picture[-30:, -17:] == 255).all() and (picture[:, -12:] > 240).all()

@@ -38,6 +38,12 @@ def test_a_picture_too_narrow_for_its_text_gets_room(size):
     assert copy.size == (max(size[0], last + 1), max(size[1], lower + 1))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1)])
+def test_a_picture_of_a_single_row_is_framed(size):
+    copy = annotate(Image.new("RGB", size), [Mark(Square(0, 0, 1), "happy 0.97")])
+    assert max(copy.size) <= SHOWN_SIDES[1]
+
+
 def test_the_frame_is_where_the_face_is():
     picture = Image.new("RGB", (600, 500), (128, 128, 128))
     copy = np.asarray(annotate(picture, [Mark(Square(200, 150, 240), "")])).astype(int)

@@ -62,6 +62,11 @@ def test_other_arrays_are_refused(faces):
         ferspore.load_model().predict(faces)
 
 
+def test_other_views_are_refused():
+    with pytest.raises(ValueError, match="tta: received 'twice', expected None or flip or 10"):
+        ferspore.load_model().predict(np.zeros((1, 48, 48), np.uint8), tta="twice")
+
+
 def test_the_faces_of_an_image_are_judged_as_the_command_judges_them(tmp_path):
     path = tmp_path / "photo.png"
     photograph("astronaut").save(path)

@@ -101,6 +101,15 @@ def test_what_is_transparent_is_white(tmp_path):
     assert (picture[:, :20] == (10, 20, 30)).all() and (picture[:, 20:] == 255).all()
 
 
+def test_no_more_copies_than_needed(tmp_path):
+    """A WebP file of 38 bytes may have 50 million pixels, 200 MB for each copy."""
+    image = Image.new("RGBA", (9, 9), (9, 9, 9, 9))
+    path = saved(tmp_path / "a.webp", image, lossless=True)
+    Image.core.reset_stats()
+    read_picture(path)
+    assert Image.core.get_stats()["new_count"] == 2  # what is decoded, and the result
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 def test_pictures_are_turned_upright_by_their_orientation(tmp_path, suffix):
     upright = grey_values()

@@ -1,7 +1,9 @@
 """Videos of every container give their frames at their times; what is none gets one line."""
 
 import os
+import resource
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +105,14 @@ def test_every_truncation_is_named_or_read(tmp_path):
     assert counts[0] == -1 and max(counts) >= 4 and counts == sorted(counts)
 
 
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / os.fsdecode(b"od\xff.mp4")
+    clip(tmp_path / "a.mp4", pictures()).rename(path)
+    for call in (Clip, lambda path: Film(path, 10)):
+        with pytest.raises(VideoError, match=r"OpenCV opens no path that is not UTF-8"):
+            call(path)
+
+
 def test_too_large_frames_are_refused(tmp_path, monkeypatch):
     path = clip(tmp_path / "a.mp4", pictures())
     monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
@@ -132,6 +142,11 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
     times = [n / 10 for n in range(6)]
     expected = [(round(n / 10, 3), n) for n in range(6)]
     assert written(tmp_path / f"a.{suffix}", times) == expected
+
+
+def test_a_name_may_look_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(written(Path("12:30.mp4"), [0, 0.1])) == 2
 
 
 def test_a_frame_is_shown_until_the_next(tmp_path):
@@ -164,6 +179,26 @@ def test_an_odd_size_loses_a_row_and_a_column(tmp_path):
         film.add(0, pictures((65, 49))[3])
     _, picture = next(iter(Clip(tmp_path / "a.mp4")))
     assert picture.size == (64, 48)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_film_that_the_disk_does_not_hold_does_not_appear(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (9, 96, 128, 3), np.uint8)
+
+    def film():
+        with Film(path, 10) as film:
+            for number, pixels in enumerate(noise):
+                film.add(number / 10, Image.fromarray(pixels))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # Python ignores its signal
+    try:
+        with pytest.raises(VideoError, match=rf"a\.{suffix}: could not be written, perhaps"):
+            film()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_films_that_cannot_be_written_are_named(tmp_path):

@@ -9,6 +9,7 @@ never leave the machine, and the page may load nothing from the network. Ctrl-C 
 import argparse
 import signal
 import tempfile
+import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,8 +98,10 @@ def open_server(files: "dict[str, File]", port: int) -> "PageServer":
 
 
 def open_browser(url: str) -> None:
-    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a browser inherits the mask
-    try:
+    """In a thread, since a browser in the terminal is waited for, and waits for the page."""
+
+    def show() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a browser inherits the mask
         webbrowser.open(url)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    threading.Thread(target=show, daemon=True).start()

@@ -14,12 +14,13 @@ cannot be written; 2 wrong arguments, or no usable video or camera; 130 a video 
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferspore.cli import common
 from ferspore.labels import EMOTIONS, VIEWS
-from ferspore.tables import aligned
+from ferspore.tables import LONGEST_CELL, aligned, one_line
 
 if TYPE_CHECKING:
     from ferspore.use.prediction import Prediction
@@ -79,11 +80,13 @@ def of_images(arguments: argparse.Namespace) -> None:
     evaluator = common.load_network(ckpt, arguments.device_target)
     detector = common.face_detector(arguments)
     files, unusable = list_files(arguments.images, recursive=arguments.recursive)
+    if arguments.json and os.path.realpath(arguments.json) in map(os.path.realpath, files):
+        raise common.ToolError(f"--json {arguments.json}: that is one of the images")
     shown = tqdm(files, unit="image", leave=False, disable=None)  # not in a log
     squares, faces, more = find_faces(shown, detector)
     unusable += more
     for item in unusable:
-        common.fail(item.reason)
+        common.fail(one_line(item.reason, LONGEST_CELL))
     logits = common.logits_of(evaluator, ckpt, faces, arguments.tta)
     rows = iter(softmax(logits).tolist())
     found = {path: [Prediction(s, next(rows)) for s in own] for path, own in squares.items()}
@@ -97,7 +100,7 @@ def of_images(arguments: argparse.Namespace) -> None:
     if arguments.output:
         guesses = 2 if arguments.second_guess else 1
         for path in write_copies(Path(arguments.output), found, guesses=guesses):
-            print(f"-> {path}")
+            print(f"-> {one_line(str(path), LONGEST_CELL)}")
     if unusable:
         total = len(found) + len(unusable)
         raise ImageError(f"{len(unusable)} of {total} images could not be used")
@@ -121,4 +124,5 @@ def print_table(found: "dict[Path, list[Prediction]]") -> None:
         print(aligned([head, *rows], left=3))
     for path, faces in found.items():
         if not faces:
-            print(f"{path}: no face found (--no_detect uses the whole image)")
+            shown = one_line(str(path), LONGEST_CELL)
+            print(f"{shown}: no face found (--no_detect uses the whole image)")

@@ -1,13 +1,14 @@
 """`predict` on a video file or a camera: `predict` calls it."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ferspore import runtime
+from ferspore import files, runtime
 from ferspore.cli import common
 from ferspore.labels import EMOTIONS
 from ferspore.tables import aligned
@@ -27,14 +28,13 @@ LIVE_SECONDS = 1.0  # between two lines about a camera's face
 
 def work(arguments: argparse.Namespace) -> int:
     from ferspore.use.opencv import OpenCVError
-    from ferspore.use.video import VideoError
 
     if arguments.json:
         raise common.ToolError("--json is for images; for a video, --output also writes a CSV")
     ckpt = common.checkpoint(arguments.ckpt)
     try:
         clip = open_clip(arguments)
-    except (OpenCVError, VideoError) as error:
+    except (OpenCVError, OSError) as error:
         raise common.ToolError(error) from error
     with clip:
         check_output(arguments, clip)
@@ -56,7 +56,8 @@ def outputs(arguments: argparse.Namespace) -> dict[str, Path]:
     if not arguments.output:
         return {}
     video = Path(arguments.output)
-    video = video.resolve() if video.is_symlink() else video  # a link is written to, not replaced
+    if video.is_symlink():  # a link is written to, not replaced
+        video = Path(os.path.realpath(video))
     beside = {what: video.with_name(f"{video.stem}_emotions.{what}") for what in ("csv", "png")}
     return {"video": video, **beside}
 
@@ -90,6 +91,8 @@ def watch(clip: "Clip", ckpt: Path, arguments: argparse.Namespace) -> int:
         summary = follow(frames, clip, written, 2 if arguments.second_guess else 1, stop)
     if written and summary.faces:
         draw_timeline(clip.name, written, summary)
+    elif written:
+        files.remove(written["png"])  # of an earlier call
     tell(clip, summary, told_short=stop.received is None)
     for what, path in written.items():
         if what != "png" or summary.faces:
@@ -175,7 +178,7 @@ def draw_timeline(name: str, written: dict[str, Path], summary: "Summary") -> No
     parts = max(1, min(PARTS, summary.frames // 3))
     values = smoothed_over_time(written["csv"], faces, seconds, parts)
     title = f"Emotions in {Path(name).name}: probabilities {STATED}"
-    style.save(emotion_timeline(values, seconds, title), written["png"])
+    files.write_file(written["png"], style.png(emotion_timeline(values, seconds, title)))
 
 
 class Live:

@@ -117,7 +117,8 @@ def refuse_foreign_parts(model: "onnx.ModelProto") -> None:
     for tensor in (*graph.initializer, *(attribute.t for attribute in attributes)):
         if tensor.data_location or tensor.external_data:
             raise UnsoundError("its weights are in another file (external data), which is not read")
-    if graph.sparse_initializer or model.functions:
+    sparse = any(attribute.HasField("sparse_tensor") for attribute in attributes)
+    if graph.sparse_initializer or sparse or model.functions:
         raise UnsoundError("it has sparse weights or operators of its own, which are not read")
     for node in graph.node:
         if node.domain or node.op_type not in OPERATORS:

@@ -11,6 +11,8 @@ from ferspore.export.onnx_file import checked, first_line, parse, read_bounded
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import UnsoundError
 
+AT_ONCE = 16  # faces: of the largest map that is not refused they take a gigabyte
+
 
 class MissingPackageError(RuntimeError):
     """A package that ONNX files need is not installed; the message says how to get it."""
@@ -74,9 +76,11 @@ class OnnxModel:
 
     def logits(self, images: np.ndarray, *, tta: str | None = None) -> np.ndarray:
         """As ``Evaluator.logits``: float32 (N,7) of faces uint8 (N,48,48)."""
-        return averaged_logits(
-            lambda seen: self.forward(as_input(seen, self.face_size)), images, tta
-        )
+        return averaged_logits(self._in_parts, images, tta)
+
+    def _in_parts(self, images: np.ndarray) -> np.ndarray:
+        parts = np.split(images, range(AT_ONCE, len(images), AT_ONCE))
+        return np.concatenate([self.forward(as_input(part, self.face_size)) for part in parts])
 
 
 def as_input(images: np.ndarray, face_size: int) -> np.ndarray:

@@ -62,8 +62,8 @@ def publish(
                 f"{output}: not written, its logits are up to {apart:.1e} from the checkpoint's, "
                 f"expected at most {limit:.0e}"
             )
+        files.rename(waiting, output)
     except BaseException:
         files.remove(waiting)
         raise
-    files.rename(waiting, output)
     return Exported(output, len(content), apart, source.metadata, source.lines)

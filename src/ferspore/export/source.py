@@ -84,4 +84,5 @@ def _usage(sidecar: Sidecar | None) -> str | None:
     """The split on which the accuracy was measured."""
     if isinstance(sidecar, ModelSidecar):
         return sidecar.usage
-    return sidecar.config.get("data", {}).get("val_usage") if sidecar else None
+    data = sidecar.config.get("data") if sidecar else None
+    return data.get("val_usage") if isinstance(data, dict) else None  # a snapshot's may be forged

@@ -36,10 +36,10 @@ def emotion_timeline(faces: Mapping[int, np.ndarray], seconds: float, title: str
 
 
 def _stack(axes: Axes, values: np.ndarray, seconds: float) -> None:
-    edges = np.linspace(0, seconds, len(values) + 1)
+    # Both edges of each part: steps of matplotlib's would end where the last seen part begins.
+    edges = np.linspace(0, seconds, len(values) + 1).repeat(2)[1:-1]
     above = np.cumsum(values, axis=1)
-    above = np.concatenate([np.zeros((len(values), 1)), above], axis=1)
-    above = np.concatenate([above, above[-1:]])  # the last part ends where the time does
+    above = np.concatenate([np.zeros((len(values), 1)), above], axis=1).repeat(2, axis=0)
     seen = np.isfinite(above[:, -1])
     for number, emotion in enumerate(EMOTIONS):
         axes.fill_between(
@@ -47,7 +47,6 @@ def _stack(axes: Axes, values: np.ndarray, seconds: float) -> None:
             above[:, number],
             above[:, number + 1],
             where=seen.tolist(),
-            step="post",
             color=EMOTION_COLOURS[emotion],
             linewidth=0,
         )

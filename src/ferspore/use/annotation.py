@@ -66,7 +66,8 @@ def _framed(draw: ImageDraw.ImageDraw, mark: Mark, zoom: float) -> tuple[int, in
         return min(x for x, _ in corners), min(y for _, y in corners)
     square = mark.square
     left, top, side = (round(v * zoom) for v in (square.left, square.top, square.side))
-    draw.rectangle((left, top, left + side - 1, top + side - 1), outline=mark.fill, width=3)
+    last = max(1, side) - 1  # a pixel of a long strip may be less than one of its copy
+    draw.rectangle((left, top, left + last, top + last), outline=mark.fill, width=3)
     return left, top
 
 

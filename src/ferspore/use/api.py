@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ferspore import runtime
-from ferspore.labels import DETECTORS, EMOTIONS, FACE_SIZE
+from ferspore.labels import DETECTORS, EMOTIONS, FACE_SIZE, VIEWS
 
 if TYPE_CHECKING:
     from ferspore.data.faces import Faces
@@ -41,6 +41,8 @@ class Model:
                 f"faces: received {faces.dtype} {faces.shape}, expected uint8 (N, {FACE_SIZE}, "
                 f"{FACE_SIZE}); `predict_image` finds the faces in photographs"
             )
+        if tta is not None and tta not in VIEWS:
+            raise ValueError(f"tta: received {tta!r}, expected None or {' or '.join(VIEWS)}")
         return softmax(self._evaluator.finite_logits(faces, tta=tta))
 
     def predict_image(

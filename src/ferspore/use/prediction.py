@@ -1,5 +1,6 @@
 """Image files -> faces -> emotions -> a JSON value and annotated copies."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,21 +107,23 @@ def write_copies(
     """Write an annotated PNG for each image with faces, and return their paths.
 
     A face is framed in its emotion's colour, faded below UNCERTAIN, and named with so many of the
-    most probable emotions. Images of the same name get numbers.
+    most probable emotions. Images of the same name get numbers, and no image is overwritten.
 
     Raises:
         OSError: an image cannot be read again, or a copy cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    taken = set(map(os.path.realpath, found))
     written: list[Path] = []
     for path, faces in found.items():
         if not faces:
             continue
         target, number = folder / f"{path.stem}_emotions.png", 1
-        while target in written:
+        while os.path.realpath(target) in taken:
             number += 1
             target = folder / f"{path.stem}_emotions_{number}.png"
         annotate(read_picture(path), [mark_of(face, guesses) for face in faces]).save(target)
+        taken.add(os.path.realpath(target))
         written.append(target)
     return written
 

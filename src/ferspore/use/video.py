@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ class Clip:
             raise VideoError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}")
         with path.open("rb") as file:
             known = CONTAINERS.match(file.read(12))
-        # Absolute, so that no part of the name is taken for a protocol.
-        source = str(path.absolute())
+        source = str(_openable(path))
         capture = self.cv2.VideoCapture(source, self.cv2.CAP_FFMPEG) if known else None
         if capture is None or not capture.isOpened():
             raise VideoError(
@@ -122,16 +122,29 @@ class Clip:
         self.close()
 
 
+def _openable(path: Path) -> Path:
+    """``path`` for OpenCV: absolute, so that no part of it is taken for a protocol.
+
+    Raises:
+        VideoError: it is not UTF-8, at which OpenCV crashes.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise VideoError(f"{path}: OpenCV opens no path that is not UTF-8") from None
+    return path.absolute()
+
+
 class Film:
     """A video file of a constant rate; a frame is shown until the next one's time. A context
     manager: the file appears when it is left, or not at all if by an error."""
 
     def __init__(self, path: Path, rate: float):
-        """Raises VideoError for a suffix that is not in WRITTEN."""
+        """Raises VideoError for a suffix that is not in WRITTEN, or a path that is not UTF-8."""
         if path.suffix.lower() not in WRITTEN:
             raise VideoError(f"{path}: expected the name of a video, {', '.join(WRITTEN)}")
         self.path, self.rate = path, rate
-        self.waiting = beside(path)
+        self.waiting = beside(_openable(path))
         self.cv2 = opencv("writing a video")
         self.writer: Any = None
         self.held: Image.Image | None = None
@@ -177,8 +190,11 @@ class Film:
             remove(self.waiting)
 
     def _publish(self) -> None:
-        with Clip(self.waiting) as written:  # OpenCV does not tell when the disk is full
-            if next(iter(written), None) is None:
-                raise VideoError(f"{self.path}: could not be written")
+        whole = False  # OpenCV does not tell when the disk is full: is the last frame there?
+        with suppress(VideoError), Clip(self.waiting) as written:
+            written.capture.set(self.cv2.CAP_PROP_POS_FRAMES, self.count - 1)
+            whole = written.capture.grab() and not written.capture.grab()
+        if not whole:
+            raise VideoError(f"{self.path}: could not be written, perhaps the disk is full")
         flush(self.waiting)
         rename(self.waiting, self.path)

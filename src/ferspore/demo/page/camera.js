@@ -18,14 +18,17 @@ export async function openCamera() {
   const stream = await navigator.mediaDevices.getUserMedia({ video: size, audio: false });
   const video = silentVideo();
   video.srcObject = stream;
-  await video.play();
-  return video;
+  return playing(video);
 }
 
 /** A playing video of a file. Throws a DOMException where the browser cannot decode it. */
 export async function openVideo(file) {
   const video = silentVideo();
   video.src = URL.createObjectURL(file);
+  return playing(video);
+}
+
+async function playing(video) {
   try {
     await video.play();
   } catch (error) {
@@ -53,11 +56,13 @@ export function close(video) {
 /** Waits for the frame that comes next, or for the signal. */
 export function nextFrame(video, signal) {
   return new Promise((resolve) => {
-    const number = video.requestVideoFrameCallback(resolve);
-    signal.addEventListener("abort", () => {
+    const number = video.requestVideoFrameCallback(done);
+    signal.addEventListener("abort", done);
+    function done() {
       video.cancelVideoFrameCallback(number);
+      signal.removeEventListener("abort", done); // else the signal would keep one for each frame
       resolve();
-    }, { once: true });
+    }
   });
 }
 

@@ -34,8 +34,10 @@ async function start(open, run, explain) {
     if (!signal.aborted) await run(source, signal);
     else if (source instanceof HTMLVideoElement) close(source);
   } catch (error) {
+    if (signal.aborted) return;
     const refused = error instanceof DOMException;
-    if (!signal.aborted) tell(refused ? explain(error) : `The page failed: ${error.message}`, true);
+    tell(refused ? explain(error) : `The page failed: ${error.message}`, true);
+    halt.abort(); // lets go of the source
   }
 }
 
@@ -94,6 +96,7 @@ async function runVideo(video, signal, name) {
 /** Shows a video's frames until the signal: when one is done, the newest. */
 async function follow(video, signal) {
   byId("past").hidden = false;
+  signal.addEventListener("abort", () => close(video)); // at once, not after the analysis
   const moments = [];
   const count = pace(byId("speed"));
   let faces = null;
@@ -112,7 +115,6 @@ async function follow(video, signal) {
   } finally {
     clearInterval(timer);
     byId("speed").textContent = "";
-    close(video);
   }
 }
 
@@ -154,6 +156,7 @@ function listen() {
   document.ondrop = (event) => {
     event.preventDefault();
     byId("stage").classList.remove("dropping");
+    if (!analyse) return; // the model is still loading, as the page says
     const [file] = event.dataTransfer.files;
     if (file) startFile(file);
     else tell("That was no file: drop an image or a video.", true);
@@ -163,8 +166,8 @@ function listen() {
 
 async function load() {
   showModel(model);
-  analyse = await loadAnalysis(model);
   listen();
+  analyse = await loadAnalysis(model);
   tell((await hasCamera()) ? "Ready." : CAMERA_TROUBLE.NotFoundError);
   byId("camera").disabled = byId("file").disabled = false;
 }
