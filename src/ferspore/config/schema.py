@@ -27,6 +27,12 @@ def _folder_name(value: str) -> str:
     return value
 
 
+def _stage_name(value: str) -> str:
+    if value in ("config.yaml", "ranks", "run.lock"):
+        raise ValueError("another name: the run's own folder has a file or folder of this one")
+    return value
+
+
 def _selecting_split(value: str) -> str:
     if value != "PublicTest":
         raise ValueError(
@@ -42,6 +48,7 @@ Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), Field(pattern=r"^[^\p{Cc}\u2028\u2029]+$")]
 Name = Annotated[str, Strict(), AfterValidator(_folder_name)]
+StageName = Annotated[Name, AfterValidator(_stage_name)]
 Count = Annotated[Int, Field(ge=0)]
 Positive = Annotated[Int, Field(ge=1)]
 NonNegative = Annotated[Float, Field(ge=0)]
@@ -167,7 +174,7 @@ class Stage(_Frozen):
     `==` does not see which keys were given: compare with `differences`.
     """
 
-    name: Name
+    name: StageName
     init_from: Text | None = None  # an earlier stage or a .ckpt file
     seed: Seed | None = None
     data: Data | None = None
