@@ -179,6 +179,14 @@ def test_a_file_of_a_stage_continues_that_stage():
     assert continue_command(decision).endswith("train --save_dir checkpoints/st/first --resume")
 
 
+@pytest.mark.parametrize("name", ["my run", "auto", "auto-b", "-a", "st", "auto1", "1.b_c-d"])
+def test_the_command_that_continues_finds_its_folder(name):
+    folder = Path("checkpoints", name)
+    build("stopped", folder)
+    words = shlex.split(continue_command(decided("--save_dir", str(folder), "--resume")))
+    assert decided(*words[words.index("train") + 1 :]).folder == folder
+
+
 def test_init_from_is_for_the_first_stage():
     staged = decided("--config", "stages.yaml", "--run_all_stages", "--init_from", "w.ckpt")
     assert [part.init_from for part in staged.parts] == [Path("w.ckpt"), ST / "first" / BEST]

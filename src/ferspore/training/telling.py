@@ -1,5 +1,6 @@
 """What a run says of itself, in lines for the user."""
 
+import re
 from pathlib import Path
 
 from ferspore import runtime
@@ -8,6 +9,8 @@ from ferspore.run.asked import Decision, StagesDecision
 from ferspore.run.names import BEST, FINAL, METRICS
 from ferspore.run.progress import Progress
 from ferspore.tables import counted
+
+NAME = re.compile(r"(?!auto(-|$))\w[\w.-]*", re.ASCII)  # that --name takes as it is
 
 
 def resumed_line(source: Path | None, progress: Progress, rate: float, epochs: int) -> str:
@@ -47,7 +50,7 @@ def stopped_line(
 def continue_command(whole: Decision | StagesDecision, devices: int = 1) -> str:
     """What continues all that was started: a run, one stage, or all stages."""
     folder = whole.folder
-    named = folder.parent == Path("checkpoints")
+    named = folder.parent == Path("checkpoints") and NAME.fullmatch(folder.name)
     words = ["--name", folder.name] if named else ["--save_dir", folder]
     if isinstance(whole, StagesDecision):
         every = len(whole.parts) == len(whole.loaded.config.stages)
