@@ -15,7 +15,8 @@ from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, RefusalError, look
 from ferspore.run.decision import decide
 from ferspore.run.names import BEST, CONFIG, LOCK
-from ferspore.training.telling import continue_command, finished_lines
+from ferspore.run.progress import Progress
+from ferspore.training.telling import continue_command, finished_lines, resumed_line
 from tests.run import small_folders
 from tests.run.small_folders import SETTINGS, STAGES
 
@@ -185,6 +186,16 @@ def test_the_command_that_continues_finds_its_folder(name):
     build("stopped", folder)
     words = shlex.split(continue_command(decided("--save_dir", str(folder), "--resume")))
     assert decided(*words[words.index("train") + 1 :]).folder == folder
+
+
+def test_a_run_out_of_patience_has_no_epoch_to_go():
+    progress = Progress(4, epoch=3, step=4, evaluated=True, epochs_since_best=2)
+    lines = [resumed_line(None, progress, 0.1, 9, patience) for patience in (0, 2, 3)]
+    assert [line.rpartition("; ")[2] for line in lines] == [
+        "6 epochs to go",
+        "0 epochs to go",
+        "6 epochs to go",
+    ]
 
 
 def test_init_from_is_for_the_first_stage():

@@ -243,8 +243,9 @@ def go_on(run: Run) -> None:
             f"epoch {run.progress.epoch} was not evaluated before the stop: evaluating it first"
         )
         evaluation_of(run, None).finish_epoch()
-    rate, epochs = run.setup.rate(run.progress.global_step), decision.config.training.epochs
-    run.say(resumed_line(decision.source, run.progress, rate, epochs))
+    rate, training = run.setup.rate(run.progress.global_step), decision.config.training
+    told = resumed_line(decision.source, run.progress, rate, training.epochs, training.patience)
+    run.say(told)
 
 
 def measure_best(run: Run) -> None:

@@ -13,15 +13,18 @@ from ferspore.tables import counted
 NAME = re.compile(r"(?!auto(-|$))\w[\w.-]*", re.ASCII)  # that --name takes as it is
 
 
-def resumed_line(source: Path | None, progress: Progress, rate: float, epochs: int) -> str:
+def resumed_line(
+    source: Path | None, progress: Progress, rate: float, epochs: int, patience: int
+) -> str:
     """``rate`` is the learning rate of the next step."""
+    left = 0 if progress.is_over(epochs, patience) else epochs - progress.epochs_done
     best = "no best epoch yet"
     if progress.best_value is not None:
         best = f"{best_text(progress)}, {counted(progress.epochs_since_best, 'epoch')} since"
     return (
         f"resumed from {source} at epoch {progress.epoch}, step "
         f"{progress.step}/{progress.steps_per_epoch}: {best}; lr {rate:.5f}; "
-        f"{counted(epochs - progress.epochs_done, 'epoch')} to go"
+        f"{counted(left, 'epoch')} to go"
     )
 
 
