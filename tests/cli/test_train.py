@@ -1,6 +1,7 @@
 """``ferspore train`` up to where MindSpore is needed: options, refusals, --print_config."""
 
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ferspore.run.asked import AUTO, RefusalError, look
 from ferspore.run.decision import decide
 from ferspore.run.names import BEST, CONFIG, LOCK
 from ferspore.run.progress import Progress
-from ferspore.training.telling import continue_command, finished_lines, resumed_line
+from ferspore.training.telling import continue_command, end_lines, finished_lines, resumed_line
 from tests.run import small_folders
 from tests.run.small_folders import SETTINGS, STAGES
 
@@ -196,6 +197,17 @@ def test_a_run_out_of_patience_has_no_epoch_to_go():
         "0 epochs to go",
         "6 epochs to go",
     ]
+
+
+def test_a_run_that_was_taken_over_at_its_end_was_never_evaluated():
+    build("plain")
+    decision = decided("--name", "st", "--resume", "--epochs", "2")
+    progress = Progress(4, epoch=2, step=4, evaluated=True)
+    told = end_lines("finished", decision, decision, progress)[0]
+    assert told.startswith("finished: 2 epochs, no epoch was evaluated (PublicTest)")
+    progress.finish_epoch(val_accuracy=0.5, val_loss=math.nan)
+    told = end_lines("finished", decision, decision, progress)[0]
+    assert "2 epochs, no epoch had a finite loss" in told
 
 
 def test_init_from_is_for_the_first_stage():

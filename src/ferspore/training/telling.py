@@ -95,7 +95,9 @@ def end_lines(
 
 
 def _end(config: Config, progress: Progress) -> str:
-    best = "no epoch had a finite loss" if progress.best_value is None else best_text(progress)
+    best = "no epoch had a finite loss" if progress.history else "no epoch was evaluated"
+    if progress.best_value is not None:
+        best = best_text(progress)
     epochs, best = counted(progress.epochs_done, "epoch"), f"{best} ({config.data.val_usage})"
     if progress.epochs_done >= config.training.epochs:
         return f"{epochs}, {best}"
