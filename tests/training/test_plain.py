@@ -115,8 +115,10 @@ def test_weights_only_lists_what_is_not_restored(csv, tmp_path):
 
 def test_a_longer_epoch_of_its_own_is_taken_as_done(csv, tmp_path):
     plain(tmp_path / "fer-1_5.ckpt", seed=1)
-    code, lines = runs.train(tmp_path, csv, resume="auto", training__epochs=2)
+    changes = {"training__epochs": 2, "training__momentum": 0.5}  # it was trained with 0.9
+    code, lines = runs.train(tmp_path, csv, resume="auto", **changes)
     assert code == 0
+    assert read_snapshot(tmp_path / "fer-2_4.ckpt").tensors["momentum"] == 0.5
     assert "its epoch has 5 steps, here it has 4: epoch 1 counts as done" in "\n".join(lines)
 
 
