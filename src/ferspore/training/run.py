@@ -361,7 +361,8 @@ def figures_of(setup: Setup, progress: Progress) -> Callable[[], dict[str, float
     """What else the line of the epoch that ended last holds."""
 
     def figures() -> dict[str, float]:
-        faces = progress.steps_per_epoch * setup.batches.batch_size
+        # Of the steps that were timed and count: those before a plain checkpoint do not.
+        faces = progress.epoch_loss_steps * setup.batches.batch_size
         return {
             "lr": setup.rate(progress.global_step - 1),
             "seconds": round(progress.epoch_seconds, 3),
