@@ -125,7 +125,7 @@ class Training(_Frozen):
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
     teacher_weight: Annotated[Float, Field(gt=0, le=1)] = 0.9  # of their term in the loss
-    teacher_temperature: Annotated[Float, Field(gt=0)] = 1.0
+    teacher_temperature: Annotated[Float, Field(ge=0.01, le=100)] = 1.0  # its square is finite
     losses_every: Positive = 1  # steps after which the losses are fetched from the device
 
     @field_validator("momentum")
