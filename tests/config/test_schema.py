@@ -57,6 +57,7 @@ def test_config_is_frozen_through_and_through():
         ("training.epochs", 3.0, "a whole number"),
         ("training.epochs", True, "a whole number"),
         ("training.batch_size", 1, "at least 2"),
+        ("training.batch_size", 10**12 + 1, "up to 1000000"),
         ("training.optimizer", "adam", "'sgd' or 'adamw'"),
         ("training.lr", 0, "above 0"),
         ("training.lr", "0.1", "a number"),

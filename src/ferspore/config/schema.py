@@ -110,7 +110,7 @@ class Training(_Frozen):
     """Length, optimizer and regularisation. 0 switches mixup_alpha, ema_decay and patience off."""
 
     epochs: Annotated[Int, Field(ge=1, le=10_000)] = 40  # the schedule of all steps is in memory
-    batch_size: Annotated[Int, Field(ge=2)] = 128
+    batch_size: Annotated[Int, Field(ge=2, le=1_000_000)] = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[Float, Field(gt=0)] = 0.1
     momentum: Fraction = 0.9
