@@ -108,8 +108,9 @@ def test_the_received_value_is_shown():
 def test_a_fault_in_a_list_names_the_place():
     assert fault_of("model.blocks", [1, 9]).startswith("model.blocks[1]: received 9")
     assert fault_of("model.channels", [8, 3, 8]).startswith("model.channels[1]: received 3")
-    stage = {"name": "ranks"}  # a folder of the run's own
-    assert fault_of("stages", [stage]).startswith('stages[0].name: received "ranks"')
+    for name in ("ranks", ".writing-a", "a.ckpt"):  # the run's own, and what init_from means
+        fault = fault_of("stages", [{"name": name}])
+        assert fault.startswith(f'stages[0].name: received "{name}", expected a')
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ def _folder_name(value: str) -> str:
 
 
 def _stage_name(value: str) -> str:
-    if value in ("config.yaml", "ranks", "run.lock"):
+    if value in ("config.yaml", "ranks", "run.lock") or value.startswith(".writing-"):
         raise ValueError("another name: the run's own folder has a file or folder of this one")
+    if value.endswith(".ckpt"):
+        raise ValueError("a name that does not end in .ckpt, as that of a checkpoint does")
     return value
 
 
