@@ -1,6 +1,7 @@
 """``ferspore train`` up to where MindSpore is needed: options, refusals, --print_config."""
 
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, RefusalError, look
 from ferspore.run.decision import decide
 from ferspore.run.names import BEST, CONFIG, LOCK
-from ferspore.training.telling import continue_command, finished_lines
+from ferspore.run.progress import Progress
+from ferspore.training.telling import continue_command, end_lines, finished_lines, resumed_line
 from tests.run import small_folders
 from tests.run.small_folders import SETTINGS, STAGES
 
@@ -177,6 +179,35 @@ def test_a_file_of_a_stage_continues_that_stage():
     decision = decided("--resume", str(ST / "first/fer-1_4.ckpt"))
     assert (decision.action, decision.folder, decision.stage) == ("resume", ST / "first", "first")
     assert continue_command(decision).endswith("train --save_dir checkpoints/st/first --resume")
+
+
+@pytest.mark.parametrize("name", ["my run", "auto", "auto-b", "-a", "st", "auto1", "1.b_c-d"])
+def test_the_command_that_continues_finds_its_folder(name):
+    folder = Path("checkpoints", name)
+    build("stopped", folder)
+    words = shlex.split(continue_command(decided("--save_dir", str(folder), "--resume")))
+    assert decided(*words[words.index("train") + 1 :]).folder == folder
+
+
+def test_a_run_out_of_patience_has_no_epoch_to_go():
+    progress = Progress(4, epoch=3, step=4, evaluated=True, epochs_since_best=2)
+    lines = [resumed_line(None, progress, 0.1, 9, patience) for patience in (0, 2, 3)]
+    assert [line.rpartition("; ")[2] for line in lines] == [
+        "6 epochs to go",
+        "0 epochs to go",
+        "6 epochs to go",
+    ]
+
+
+def test_a_run_that_was_taken_over_at_its_end_was_never_evaluated():
+    build("plain")
+    decision = decided("--name", "st", "--resume", "--epochs", "2")
+    progress = Progress(4, epoch=2, step=4, evaluated=True)
+    told = end_lines("finished", decision, decision, progress)[0]
+    assert told.startswith("finished: 2 epochs, no epoch was evaluated (PublicTest)")
+    progress.finish_epoch(val_accuracy=0.5, val_loss=math.nan)
+    told = end_lines("finished", decision, decision, progress)[0]
+    assert "2 epochs, no epoch had a finite loss" in told
 
 
 def test_init_from_is_for_the_first_stage():

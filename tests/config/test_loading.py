@@ -41,6 +41,9 @@ def test_exponents_are_numbers_in_files_and_on_the_command_line(tmp_path):
         ("name: \x07\n", "special characters are not allowed"),
         ("training: &t {lr: *t}\n", "contains itself"),
         ("[" * 5000, "nested too deeply"),
+        ("seed: 1:30\n", ", line 1, column 7: 1:30 is no decimal number"),
+        ("seed: 0x" + "f" * 5000, ", line 1, column 7: 0xfff"),
+        ("seed: " + "1" * 5000, "integer string conversion"),
         ("- 1\n", "received [1], expected a mapping"),
         ("5\n", "received 5, expected a mapping"),
     ],
@@ -232,6 +235,8 @@ def test_extends_is_no_key_of_the_command_line_or_of_a_section(tmp_path):
         ("training.lr=0.05", "training.lr", 0.05),
         ("training.lr=1e-3", "training.lr", 0.001),
         ("seed=3", "seed", 3),
+        ("seed=-1_010", "seed", -1010),
+        ("seed=010", "seed", 10),  # as --seed 010
         ("augment.flip=false", "augment.flip", False),
         ("model.blocks=[2, 2]", "model.blocks", [2, 2]),
         ("data.csv=a=b.csv", "data.csv", "a=b.csv"),

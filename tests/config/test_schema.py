@@ -57,6 +57,7 @@ def test_config_is_frozen_through_and_through():
         ("training.epochs", 3.0, "a whole number"),
         ("training.epochs", True, "a whole number"),
         ("training.batch_size", 1, "at least 2"),
+        ("training.batch_size", 10**12 + 1, "up to 1000000"),
         ("training.optimizer", "adam", "'sgd' or 'adamw'"),
         ("training.lr", 0, "above 0"),
         ("training.lr", "0.1", "a number"),
@@ -77,7 +78,8 @@ def test_config_is_frozen_through_and_through():
         ("training.teachers", "a.ckpt", "a list"),
         ("training.teacher_weight", 0, "above 0"),
         ("training.teacher_weight", 1.1, "up to 1"),
-        ("training.teacher_temperature", 0, "above 0"),
+        ("training.teacher_temperature", 0, "at least 0.01"),
+        ("training.teacher_temperature", 1e200, "up to 100"),
         ("augment.shift", 24.5, "up to 24"),
         ("final_phase.epochs", -1, "at least 0"),
         ("final_phase.epochs", 41, "up to training.epochs, which is 40"),
@@ -106,8 +108,9 @@ def test_the_received_value_is_shown():
 def test_a_fault_in_a_list_names_the_place():
     assert fault_of("model.blocks", [1, 9]).startswith("model.blocks[1]: received 9")
     assert fault_of("model.channels", [8, 3, 8]).startswith("model.channels[1]: received 3")
-    stage = {"name": "ranks"}  # a folder of the run's own
-    assert fault_of("stages", [stage]).startswith('stages[0].name: received "ranks"')
+    for name in ("ranks", ".writing-a", "a.ckpt"):  # the run's own, and what init_from means
+        fault = fault_of("stages", [{"name": name}])
+        assert fault.startswith(f'stages[0].name: received "{name}", expected a')
 
 
 @pytest.mark.parametrize(

@@ -116,3 +116,12 @@ def test_stages_that_are_given_replace_those_of_the_run(tmp_path):
     loaded = over(run, load_config(path))
     assert stage_config(loaded.config, "first").training.epochs == 4
     assert loaded.origins["stages[0].training.epochs"] == str(path)
+
+
+def test_a_null_csv_of_a_file_leaves_the_run_its_own(tmp_path):
+    path = write(tmp_path / "a.yaml", "data: {csv: null, workers: 2}")
+    data = over(
+        load_config(None, [Override("data.csv", "faces.csv", "--data_csv")]).config,
+        load_config(path),
+    ).config.data
+    assert (data.csv, data.workers) == ("faces.csv", 2)

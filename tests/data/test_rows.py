@@ -37,6 +37,7 @@ BAD_ROWS = {
     "other digits": (f"0,{with_pixel(2, '٣')},Training", "pixel 2 is '٣'"),
     "no UTF-8": (f"0,{with_pixel(2, 'x')},Training".replace("x", "\udcff"), "pixel 2 is '\ufffd'"),
     "zero byte": (f"0,{with_pixel(2304, chr(0))},Training", "pixel 2304 is '\\x00'"),
+    "zero byte behind": (f"0,{PX}\0,Training", "pixel 2304 is '" + PX.split()[-1] + "\\x00'"),
     "usage unknown": (f"0,{PX},Test", "Usage is 'Test', expected Training, PublicTest, Private"),
     "usage case": (f"0,{PX},training", "Usage is 'training'"),
     "usage empty": (f"0,{PX},", "Usage is ''"),
@@ -46,6 +47,7 @@ BAD_ROWS = {
     "long but empty": (f"0,{PX},Training,", "4 fields, expected 3"),
     "lost closing quote": (f'0,"{PX},Training', "broken quotes"),
     "text behind quotes": (f'0,"{PX}" 5,Training', "broken quotes"),
+    "digit behind quotes": (f'0,"{with_pixel(2304, "7")}"5,Training', "broken quotes"),
 }
 
 
@@ -55,7 +57,7 @@ def test_bad_row_is_named_by_line_and_can_be_dropped(tmp_path, kind):
     lines = official().splitlines()
     lines.insert(5, row)  # the sixth line of the file
     text = "\n".join(lines) + "\n"
-    if kind == "zero byte":  # far behind the start, where a zero byte says that it is no text
+    if "\0" in row:  # far behind the start, where a zero byte says that it is no text
         text = official(ROWS * 3) + row + "\n"
         line, rows = 1 + 3 * len(ROWS) + 1, ROWS * 3
     else:

@@ -11,7 +11,7 @@ from ferspore.config.loading import Override, load_config
 from ferspore.config.schema import ConfigError
 from ferspore.run.asked import AUTO, Asked, Decision, RefusalError, look
 from ferspore.run.decision import decide
-from ferspore.run.names import BEST, LOCK
+from ferspore.run.names import BEST, FINAL, LOCK
 from ferspore.run.opening import opened
 from tests.run import decision_table as table
 from tests.run import small_folders
@@ -219,6 +219,14 @@ def test_a_value_that_a_finished_run_does_not_use_is_said(root):
 def test_an_older_snapshot_with_nothing_left_to_train_is_refused(root):
     with pytest.raises(RefusalError, match="nothing is left to train after epoch 2 of 2"):
         of(root, "finished", "older", training__epochs=2)
+
+
+@pytest.mark.parametrize("resume", ["no", "auto"])
+def test_a_model_that_takes_no_run_is_named(tmp_path, resume):
+    (tmp_path / "model").mkdir()
+    small_folders.model(tmp_path / "model", FINAL, epoch=3)
+    with pytest.raises(RefusalError, match=rf"--init_from \S+/{FINAL} "):
+        of(tmp_path, "model", resume)
 
 
 def test_a_plain_folder_keeps_the_values_that_it_was_taken_over_with(tmp_path):

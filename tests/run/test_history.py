@@ -52,7 +52,7 @@ def test_missing_epochs_and_values_are_nan(tmp_path):
     assert history.best is None
 
 
-def test_resumed_epochs_come_from_the_furthest_snapshot(tmp_path):
+def test_resumed_epochs_come_from_the_newest_snapshot(tmp_path):
     path = write(tmp_path / "metrics.jsonl", *({"epoch": epoch} for epoch in (1, 2, 3)))
     sidecars = {
         "fer-1_4.json": {"steps_per_epoch": 4, "global_step": 4, "resumes": [3]},
@@ -65,6 +65,10 @@ def test_resumed_epochs_come_from_the_furthest_snapshot(tmp_path):
         (tmp_path / name).write_text(json.dumps(values))
     (tmp_path / "fer-8_1.json").write_text("{cut")
     assert read_history(path, "a").resumed == (2, 3)
+    # An older snapshot was resumed: what is further is left from before.
+    values = {"sequence": 1, "steps_per_epoch": 4, "global_step": 8, "resumes": [0]}
+    (tmp_path / "fer-2_4.json").write_text(json.dumps(values))
+    assert read_history(path, "a").resumed == (1,)
 
 
 def test_best_is_the_last_marked_else_the_best_by_the_monitor():

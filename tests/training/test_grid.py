@@ -5,8 +5,12 @@ import pytest
 from ferspore.config.loading import parse_set
 from ferspore.config.schema import ConfigError
 from ferspore.config.yaml_text import config_yaml
+from ferspore.files import file_sha256
+from ferspore.run.names import FINAL
+from ferspore.run.sidecar import read_sidecar
 from ferspore.training.grid import SweepError, folder_name, grid, parse_axis, plan
 from tests import runs
+from tests.run import small_folders
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +131,20 @@ def test_a_folder_of_another_experiment_is_refused(csv, tmp_path):
         plan(str(tmp_path / "other.yaml"), str(csv), axes, tmp_path)
     for key in ("training.weight_decay", "training.epochs", "another --output"):
         assert key in str(caught.value)
+
+
+def test_a_finished_run_of_another_csv_is_refused(tmp_path):
+    csv = tmp_path / "faces.csv"
+    csv.write_text("emotion,pixels,Usage")
+    _, (run,) = plan(None, str(csv), [], tmp_path)
+    run.folder.mkdir()
+    (run.folder / "config.yaml").write_text(config_yaml(run.config))
+    small_folders.model(run.folder, FINAL, epoch=40)
+    values = read_sidecar(run.folder / FINAL).model_dump()
+    small_folders.seal_beside(run.folder / FINAL, {**values, "data": {"sha256": file_sha256(csv)}})
+    plan(None, str(csv), [], tmp_path)
+    csv.write_text("emotion,pixels,Usage\n")
+    with pytest.raises(SweepError, match=r"run: data\.csv: the run was trained on another content"):
+        plan(None, str(csv), [], tmp_path)
+    csv.unlink()  # what is finished can still be shown
+    plan(None, str(csv), [], tmp_path)

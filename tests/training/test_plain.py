@@ -12,6 +12,7 @@ from ferspore.network.resnet import Architecture, build_network
 from ferspore.run.asked import RefusalError
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.folder import read_snapshot
+from ferspore.run.history import history_of
 from ferspore.run.sidecar import read_sidecar
 from tests import runs
 
@@ -103,6 +104,8 @@ def test_epoch_and_step_come_from_append_info_before_the_name(csv, tmp_path):
     text = "\n".join(lines)
     assert code == 0
     assert "epoch 2, step 3: from what it holds" in text
+    first, _ = history_of(tmp_path).records  # one step of 16 faces was trained of it
+    assert first["faces_per_second"] * first["seconds"] == pytest.approx(16, rel=0.1)
 
 
 def test_weights_only_lists_what_is_not_restored(csv, tmp_path):
@@ -115,8 +118,10 @@ def test_weights_only_lists_what_is_not_restored(csv, tmp_path):
 
 def test_a_longer_epoch_of_its_own_is_taken_as_done(csv, tmp_path):
     plain(tmp_path / "fer-1_5.ckpt", seed=1)
-    code, lines = runs.train(tmp_path, csv, resume="auto", training__epochs=2)
+    changes = {"training__epochs": 2, "training__momentum": 0.5}  # it was trained with 0.9
+    code, lines = runs.train(tmp_path, csv, resume="auto", **changes)
     assert code == 0
+    assert read_snapshot(tmp_path / "fer-2_4.ckpt").tensors["momentum"] == 0.5
     assert "its epoch has 5 steps, here it has 4: epoch 1 counts as done" in "\n".join(lines)
 
 

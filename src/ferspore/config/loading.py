@@ -78,7 +78,8 @@ def _loaded(leaves: Leaves, faults: list[str]) -> LoadedConfig:
 def over(base: Config, given: LoadedConfig) -> LoadedConfig:
     """What ``given`` says, over the configuration of a run that exists.
 
-    Only values with an origin (a file, a flag) win; those of the run have the origin RUN. Stages
+    Only values with an origin (a file, a flag) win; those of the run have the origin RUN. A null
+    ``data.csv``, as configs/default.yaml has it, is none: the run keeps its CSV. Stages
     that ``given`` names replace the run's; without, a value of the command line wins over the
     same key inside the run's stages.
 
@@ -89,7 +90,7 @@ def over(base: Config, given: LoadedConfig) -> LoadedConfig:
     tree = plain(given.config.to_dict())
     for path, value in flat({**tree, "stages": []}).items():
         origin = given.origins.get(dotted(path), DEFAULT)
-        if origin != DEFAULT and path != ("stages",):
+        if origin != DEFAULT and path != ("stages",) and (path, value) != (("data", "csv"), None):
             _merge(leaves, {path: (value, origin)})
             if not given.config.stages:
                 _drop_from_stages(leaves, path)

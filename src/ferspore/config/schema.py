@@ -28,8 +28,10 @@ def _folder_name(value: str) -> str:
 
 
 def _stage_name(value: str) -> str:
-    if value in ("config.yaml", "ranks", "run.lock"):
+    if value in ("config.yaml", "ranks", "run.lock") or value.startswith(".writing-"):
         raise ValueError("another name: the run's own folder has a file or folder of this one")
+    if value.endswith(".ckpt"):
+        raise ValueError("a name that does not end in .ckpt, as that of a checkpoint does")
     return value
 
 
@@ -110,7 +112,7 @@ class Training(_Frozen):
     """Length, optimizer and regularisation. 0 switches mixup_alpha, ema_decay and patience off."""
 
     epochs: Annotated[Int, Field(ge=1, le=10_000)] = 40  # the schedule of all steps is in memory
-    batch_size: Annotated[Int, Field(ge=2)] = 128
+    batch_size: Annotated[Int, Field(ge=2, le=1_000_000)] = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[Float, Field(gt=0)] = 0.1
     momentum: Fraction = 0.9
@@ -125,7 +127,7 @@ class Training(_Frozen):
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     teachers: tuple[Text, ...] = ()  # checkpoints whose predictions are learned, too
     teacher_weight: Annotated[Float, Field(gt=0, le=1)] = 0.9  # of their term in the loss
-    teacher_temperature: Annotated[Float, Field(gt=0)] = 1.0
+    teacher_temperature: Annotated[Float, Field(ge=0.01, le=100)] = 1.0  # its square is finite
     losses_every: Positive = 1  # steps after which the losses are fetched from the device
 
     @field_validator("momentum")

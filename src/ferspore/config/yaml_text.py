@@ -44,6 +44,17 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return node
 
+    def construct_yaml_int(self, node):
+        """In decimal, as a flag's value: YAML 1.1 takes 010 for 8 and 1:30 for 90."""
+        text = self.construct_scalar(node)
+        if not re.fullmatch("[-+]?[0-9][0-9_]*", text):
+            problem = f"{one_line(text)} is no decimal number"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return int(text.replace("_", ""))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
 
 class _Dumper(yaml.SafeDumper):
     def represent_list(self, data):

@@ -140,13 +140,14 @@ def _history(records: list[Any], path: Path, name: str, unit: str) -> History:
 
 
 def _resumed_epochs(folder: Path) -> list[int]:
-    """From the sidecar of the folder's furthest snapshot; empty if there is none."""
-    furthest: tuple[int, list[int]] = (0, [])
+    """From the sidecar of the folder's newest snapshot; empty if there is none."""
+    newest: tuple[int, int, list[int]] = (0, 0, [])
     for sidecar in folder.glob("fer-*.json"):
         try:
             values = json.loads(read_file(sidecar, LARGEST_TEXT))
             epochs = [step // values["steps_per_epoch"] + 1 for step in values["resumes"]]
-            furthest = max(furthest, (values["global_step"], epochs))
+            order = values.get("sequence", 0), values["global_step"]  # format 1 has no sequence
+            newest = max(newest, (*order, epochs))
         except (OSError, ValueError, RecursionError, KeyError, TypeError, ArithmeticError):
             continue  # a damaged snapshot only loses its marks
-    return sorted(set(furthest[1]))
+    return sorted(set(newest[2]))

@@ -32,10 +32,10 @@ def refuse_to_overwrite(target: Holdings) -> None:
     state = standing(target)
     if state in ("empty", "begun") or (state == "staged" and not any_trained(target)):
         return
-    if state == "model":
+    if state == "model" and (model := target.best or target.final):
         raise RefusalError(
             f"{target.folder} holds a model: another --name or --save_dir starts a new run, with "
-            f"--init_from {target.folder / BEST} from its weights"
+            f"--init_from {model.path} from its weights"
         )
     raise RefusalError(
         f"{target.folder} already holds a run: --resume continues it, another --name or "

@@ -11,7 +11,10 @@ from typing import Any
 from ferspore.config.loading import Override, load_config, parse_set
 from ferspore.config.schema import Config, ConfigError
 from ferspore.config.views import differences
+from ferspore.data.practice import csv_path
+from ferspore.files import file_sha256
 from ferspore.run.changes import FREE_KEYS
+from ferspore.run.folder import read_folder
 from ferspore.run.names import CONFIG
 
 # A single run may go on to another length; in a sweep that is another experiment. Other teachers
@@ -133,7 +136,8 @@ def _refuse_unfit(runs: Sequence[Run]) -> None:
     folders = [run.folder for run in runs]
     if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
         raise SweepError(f"two runs would share a folder: {', '.join(twice)}")
-    if faults := [fault for run in runs for fault in _conflicts(run)]:
+    faults = [fault for run in runs for fault in _conflicts(run)]
+    if faults := faults + _trained_on_others(runs):
         raise SweepError("\n".join([*faults, "another --output starts a new sweep"]))
 
 
@@ -147,3 +151,21 @@ def _conflicts(run: Run) -> list[str]:
         for key, old, new in differences(there, run.config)
         if key not in NEUTRAL_KEYS
     ]
+
+
+def _trained_on_others(runs: Sequence[Run]) -> list[str]:
+    """The finished runs that were trained on other faces than those of the CSV that is given: they
+    would be counted as they are (any other run refuses the CSV when it is resumed)."""
+    sources = {run.config.data.csv for run in runs if run.config.data.csv}
+    paths = {source: csv_path(source) for source in sources}
+    now = {source: file_sha256(path) for source, path in paths.items() if path.is_file()}
+    faults = []
+    for run in runs:
+        final = read_folder(run.folder).final
+        then = final.sidecar.data.get("sha256") if final and final.sidecar else None
+        if then is not None and then != now.get(run.config.data.csv or "", then):
+            faults.append(
+                f"{run.folder}: data.csv: the run was trained on another content than that of "
+                f"{run.config.data.csv}"
+            )
+    return faults

@@ -94,7 +94,8 @@ def take_over(step: TrainStep, plain: PlainCheckpoint, progress: Progress) -> li
     steps = plain.step or (plain.total_steps or 0) - before
     progress.step = min(max(steps, 1), progress.steps_per_epoch)
     progress.evaluated = progress.epoch_done
-    restored = {name for name in parameters if name in tensors}
+    # Both optimizers keep their momentum as a parameter: that of the configuration counts.
+    restored = {name for name in parameters if name in tensors} - {"momentum"}
     for name in restored:
         parameters[name].set_data(Tensor(tensors[name].copy()))
     parameters["global_step"].set_data(Tensor(np.array([progress.global_step], np.int32)))

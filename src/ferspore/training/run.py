@@ -243,8 +243,9 @@ def go_on(run: Run) -> None:
             f"epoch {run.progress.epoch} was not evaluated before the stop: evaluating it first"
         )
         evaluation_of(run, None).finish_epoch()
-    rate, epochs = run.setup.rate(run.progress.global_step), decision.config.training.epochs
-    run.say(resumed_line(decision.source, run.progress, rate, epochs))
+    rate, training = run.setup.rate(run.progress.global_step), decision.config.training
+    told = resumed_line(decision.source, run.progress, rate, training.epochs, training.patience)
+    run.say(told)
 
 
 def measure_best(run: Run) -> None:
@@ -360,7 +361,8 @@ def figures_of(setup: Setup, progress: Progress) -> Callable[[], dict[str, float
     """What else the line of the epoch that ended last holds."""
 
     def figures() -> dict[str, float]:
-        faces = progress.steps_per_epoch * setup.batches.batch_size
+        # Of the steps that were timed and count: those before a plain checkpoint do not.
+        faces = progress.epoch_loss_steps * setup.batches.batch_size
         return {
             "lr": setup.rate(progress.global_step - 1),
             "seconds": round(progress.epoch_seconds, 3),

@@ -1,5 +1,6 @@
 """What a run says of itself, in lines for the user."""
 
+import re
 from pathlib import Path
 
 from ferspore import runtime
@@ -9,16 +10,21 @@ from ferspore.run.names import BEST, FINAL, METRICS
 from ferspore.run.progress import Progress
 from ferspore.tables import counted
 
+NAME = re.compile(r"(?!auto(-|$))\w[\w.-]*", re.ASCII)  # that --name takes as it is
 
-def resumed_line(source: Path | None, progress: Progress, rate: float, epochs: int) -> str:
+
+def resumed_line(
+    source: Path | None, progress: Progress, rate: float, epochs: int, patience: int
+) -> str:
     """``rate`` is the learning rate of the next step."""
+    left = 0 if progress.is_over(epochs, patience) else epochs - progress.epochs_done
     best = "no best epoch yet"
     if progress.best_value is not None:
         best = f"{best_text(progress)}, {counted(progress.epochs_since_best, 'epoch')} since"
     return (
         f"resumed from {source} at epoch {progress.epoch}, step "
         f"{progress.step}/{progress.steps_per_epoch}: {best}; lr {rate:.5f}; "
-        f"{counted(epochs - progress.epochs_done, 'epoch')} to go"
+        f"{counted(left, 'epoch')} to go"
     )
 
 
@@ -47,7 +53,7 @@ def stopped_line(
 def continue_command(whole: Decision | StagesDecision, devices: int = 1) -> str:
     """What continues all that was started: a run, one stage, or all stages."""
     folder = whole.folder
-    named = folder.parent == Path("checkpoints")
+    named = folder.parent == Path("checkpoints") and NAME.fullmatch(folder.name)
     words = ["--name", folder.name] if named else ["--save_dir", folder]
     if isinstance(whole, StagesDecision):
         every = len(whole.parts) == len(whole.loaded.config.stages)
@@ -89,7 +95,9 @@ def end_lines(
 
 
 def _end(config: Config, progress: Progress) -> str:
-    best = "no epoch had a finite loss" if progress.best_value is None else best_text(progress)
+    best = "no epoch had a finite loss" if progress.history else "no epoch was evaluated"
+    if progress.best_value is not None:
+        best = best_text(progress)
     epochs, best = counted(progress.epochs_done, "epoch"), f"{best} ({config.data.val_usage})"
     if progress.epochs_done >= config.training.epochs:
         return f"{epochs}, {best}"
