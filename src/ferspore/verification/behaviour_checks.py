@@ -66,7 +66,7 @@ def check_accuracy(
         text += ", as recorded"
     else:
         text += ", nothing recorded to compare it with"
-    if measured * count <= most.max():
+    if round(measured * count) <= most.max():
         always = EMOTIONS[most.argmax()]
         return Finding("WARN", "accuracy", f"{text}; no better than always saying {always!r}")
     return Finding("PASS", "accuracy", text)
