@@ -257,10 +257,11 @@ def test_the_script_draws_the_faces_that_are_named(folder, capsys):
 def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
     path = folder / "photo.png"
     Image.fromarray(faces.images[0]).save(path)
-    words = ["--ckpt", folder / "tiny.ckpt", "--output", folder / "photos", "--no_detect"]
+    words = ["--ckpt", folder / "tiny.ckpt", "--output", folder / "photos"]
 
-    def explained(*more):
-        tool.work(tool.parser().parse_args([*map(str, words), "--device_target", "CPU", *more]))
+    def explained(*more, how="--no_detect"):
+        given = [*map(str, words), *how.split(), "--device_target", "CPU", *more]
+        tool.work(tool.parser().parse_args(given))
 
     explained("--image", str(path))
     assert "photo.png: 1 drawn" in capsys.readouterr().out
@@ -274,6 +275,8 @@ def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
     ):
         with pytest.raises(common.ToolError, match=message):
             explained(*more)
+    with pytest.raises(common.ToolError, match="--detector does nothing with --csv"):
+        explained("--csv", "practice", how="--detector cascade")
 
 
 def test_a_face_that_is_not_there_is_refused(folder):

@@ -315,10 +315,13 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
     return judged(usage, faces, logits, arguments.tta)
 
 
-def check_tta(arguments: argparse.Namespace) -> None:
-    """Raises ToolError for --tta without the --csv whose faces it needs."""
-    if arguments.tta and not arguments.csv:
-        raise ToolError(f"--tta {arguments.tta}: needs the faces of a --csv, none was given")
+def check_csv(arguments: argparse.Namespace) -> None:
+    """Raises ToolError for --tta, --usage or --skip_bad_rows without the --csv that they need."""
+    for name, default in (("tta", None), ("usage", "PublicTest"), ("skip_bad_rows", False)):
+        value = getattr(arguments, name, default)
+        if value != default and not arguments.csv:
+            option = f"--{name}" if value is True else f"--{name} {value}"
+            raise ToolError(f"{option}: needs the faces of a --csv, none was given")
 
 
 def check_outputs(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     if len(arguments.checkpoints) < 2:
         raise common.ToolError("checkpoints: received one, expected two or more")
-    common.check_tta(arguments)
+    common.check_csv(arguments)
     try:
         compare_all(arguments)
     except CompareError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Groups = list[tuple[str, list[Explained]]]
 
 MOST_FACES = 50  # per emotion, or named by --index
-OF_A_SPLIT, OF_IMAGES = ("usage", "seed", "skip_bad_rows"), ("no_detect",)
+OF_A_SPLIT, OF_IMAGES = ("usage", "seed", "skip_bad_rows"), ("no_detect", "detector")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -42,7 +42,7 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.run.history import HistoryError
     from ferspore.run.names import BEST, METRICS
 
-    common.check_tta(arguments)
+    common.check_csv(arguments)
     folder = Path(arguments.run)
     if not folder.is_dir():
         raise common.ToolError(f"{folder}: no such folder, expected that of a run")
