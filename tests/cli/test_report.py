@@ -74,7 +74,7 @@ def test_report_is_self_contained_and_complete(trained, judged, tmp_path):
     assert f"Best validation accuracy {accuracy:.4f} on PublicTest" in links.text
     low, high = wilson_interval(37 - wrong, 37)
     assert f"accuracy on PublicTest, 95% interval {low:.4f} to {high:.4f}" in links.text
-    assert "TTA, 2 views" in links.text and "no twin in Training" in links.text
+    assert "TTA, 2 views" in links.text and "one view, no twin in Training" in links.text
     assert "Training70 faces" in links.text and "2 epochs" in links.text
     assert "not the CSV" not in links.text
     assert "batch_size: 16" in links.text and "csv: data.csv" in links.text

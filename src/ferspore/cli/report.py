@@ -96,7 +96,7 @@ def measure(folder: Path, account: "Account", arguments: argparse.Namespace) -> 
         return Measured(by_views[shown], scores, {}, warning)
     if "Training" in table.splits:
         apart = score_without_twins(logits[shown], faces, table.splits["Training"])
-        scores["no twin in Training"] = apart.scores
+        scores[f"{_views_told(shown)}, no twin in Training"] = apart.scores
     return Measured(by_views[shown], scores, table.counts, "")
 
 
