@@ -1,6 +1,7 @@
 """`confusion`, `history` and `report` over a small run and over the shipped model."""
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -143,11 +144,14 @@ def test_history_and_report_refuse_what_is_no_run(trained, tmp_path):
 
 
 def test_the_shipped_model_alone_gives_curves_and_a_page(tmp_path):
-    """A clone holds the best model of that run, without config.yaml and metrics.jsonl."""
-    work(history, SHIPPED, "--output", tmp_path / "history.png")
+    """A clone holds the best model of that run, without config.yaml and metrics.jsonl. Its folder
+    may be called what is no text."""
+    run = shutil.copytree(SHIPPED, tmp_path / os.fsdecode(b"run-\xff"))
+    work(history, run, "--output", tmp_path / "history.png")
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
-    work(report, SHIPPED, "--output", tmp_path / "report.html")
+    work(report, run, "--output", tmp_path / "report.html")
     links = Links((tmp_path / "report.html").read_text())
+    assert r"Run run-\udcff" in links.text
     assert len(links.links) == 1
     assert "Best validation accuracy 0.6386 on PublicTest, at epoch 35." in links.text
     assert "35 of 40 (known from the best model)" in links.text

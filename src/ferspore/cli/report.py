@@ -55,7 +55,7 @@ def work(arguments: argparse.Namespace) -> None:
     page = run_page(account, measure(folder, account, arguments) if arguments.csv else None)
     output = Path(arguments.output or f"outputs/report-{account.name}.html")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    output.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name need be no text
     print(f"-> {output}")
 
 
