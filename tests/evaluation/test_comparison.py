@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from ferspore.data.csv import load_csv
 from ferspore.evaluation import comparison as compare
 from ferspore.evaluation.comparison import CompareError, mcnemar_exact, paired, read_candidate
+from ferspore.evaluation.comparison_text import candidate_dict
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.sidecar import seal, unseal
@@ -87,6 +88,12 @@ def test_a_moved_model_is_known_by_its_sidecar_and_without_it_by_its_file(two, t
     assert bare.best_accuracy == moved.best_accuracy and bare.epoch == moved.epoch
     assert compare.config_differences(bare, moved) is None
     assert compare.weight_differences(bare.weights, moved.weights).weights[0].largest == 0
+    contents = read_ckpt(tmp_path / "best_model.ckpt")
+    info = {**contents.info, "best_accuracy": float("nan"), "epoch_num": float("inf")}
+    runs.save_weights(tmp_path / "nan.ckpt", contents.tensors, info)
+    told = candidate_dict(read_candidate(tmp_path / "nan.ckpt"))
+    assert told["best_accuracy"] is told["epoch"] is None
+    json.dumps(told, allow_nan=False)
 
 
 def test_differences_of_the_configuration_are_those_that_were_made(two):

@@ -119,7 +119,8 @@ def read_candidate(where: Path) -> Candidate:
         raise CompareError(f"{path}: {error}") from error
     except ConfigError as error:
         raise CompareError(str(error)) from error
-    told: Mapping[str, Any] = sidecar.model_dump() if sidecar else contents.info
+    inside = {key: value for key, value in contents.info.items() if math.isfinite(value)}
+    told: Mapping[str, Any] = sidecar.model_dump() if sidecar else inside
     return Candidate(
         path=path,
         kind=sidecar.kind if sidecar else "unknown",
