@@ -52,7 +52,7 @@ def _width(text: str) -> int:
     """Columns of a terminal: two for a wide character (Unicode Standard Annex 11), none for one
     that combines with its predecessor."""
     return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        0 if unicodedata.category(c) == "Mn" else 1 + (unicodedata.east_asian_width(c) in "WF")
         for c in text
     )
 
