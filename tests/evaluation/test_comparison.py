@@ -142,14 +142,14 @@ def test_the_largest_differences_of_weights_and_apart_from_them_of_statistics():
 
 def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
     out = tmp_path / "out.json"
-    snapshot = two[1] / "fer-1_4.ckpt"
-    words = [*two, snapshot, "--csv", csv, "--usage", "PublicTest", "--json", out]
+    bare = shutil.copy(two[1] / "fer-1_4.ckpt", tmp_path / "bare.ckpt")
+    words = [*two, bare, "--csv", csv, "--usage", "PublicTest", "--json", out]
     result = runs.call(*words, cwd=tmp_path, script="tools/compare_checkpoints.py")
     assert result.returncode == 0, result.stderr
     written = json.loads(out.read_text())
     assert [c["second"] for c in written["comparisons"]] == [
         str(two[1] / "best_model.ckpt"),
-        str(snapshot),
+        str(bare),
     ]
     faces = load_csv(csv, ("PublicTest",)).splits["PublicTest"]
     right = []
@@ -161,6 +161,7 @@ def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
     assert [[found["neither"], found["only_second"]], [found["only_first"], found["both"]]] == table
     for told in ("training.lr", "0.05", "McNemar's exact test", "A and C", "only B right"):
         assert told in result.stdout
+    assert "bare.ckpt: no sidecar; the network is built from" in result.stdout
     fraction = (found["both"] + found["only_first"]) / 37
     assert fraction == written["checkpoints"][0]["best_accuracy"]
 

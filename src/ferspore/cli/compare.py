@@ -76,5 +76,5 @@ def on_the_same_faces(
     for line in lines:
         print(line)
     faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
-    right = [right_answers(candidate, faces, arguments.tta) for candidate in candidates]
+    right = [right_answers(candidate, faces, arguments.tta, print) for candidate in candidates]
     return [paired(right[0], other) for other in right[1:]]

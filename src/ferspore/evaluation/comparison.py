@@ -23,6 +23,7 @@ from ferspore.run.ckpt import (
 from ferspore.run.model_of import NoModelError, model_of
 from ferspore.run.names import sidecar_path
 from ferspore.run.sidecar import ModelSidecar, SnapshotSidecar, read_sound
+from ferspore.tables import Say
 
 LARGEST = 5  # differences of weights that are named
 
@@ -186,17 +187,20 @@ def _difference(name: str, first: np.ndarray, second: np.ndarray) -> TensorDiffe
     return TensorDifference(name, relative, float(np.abs(a - b).max(initial=0.0)))
 
 
-def right_answers(candidate: Candidate, faces: Faces, tta: str | None = None) -> np.ndarray:
-    """Which faces the checkpoint classifies correctly by the views of ``tta``: bool (N,).
+def right_answers(candidate: Candidate, faces: Faces, tta: str | None, say: Say) -> np.ndarray:
+    """Which faces the checkpoint classifies correctly by the views of ``tta``: bool (N,). Says
+    what is assumed of a file without a sidecar.
 
     Raises:
         CompareError: the file lacks parts of the network, or its logits are not finite.
     """
     try:
-        evaluator, _ = load_evaluator(candidate.path)
+        evaluator, lines = load_evaluator(candidate.path)
         logits = evaluator.finite_logits(faces.images, tta=tta)
     except UnsoundError as error:
         raise CompareError(f"{candidate.path}: {error}") from error
+    for line in lines:
+        say(line)
     return logits.argmax(axis=1) == faces.labels
 
 
