@@ -102,8 +102,8 @@ def run_all(root: Path, runs: Sequence[Run], trainer: Sequence[str], again: str,
         OSError: the record cannot be written, or no process started.
     """
     root.mkdir(parents=True, exist_ok=True)
-    outcomes = [finished(run) or Outcome(run, "waiting") for run in runs]
     with Interruption() as interruption:
+        outcomes = [finished(run) or Outcome(run, "waiting") for run in runs]
         for i, known in enumerate(outcomes):
             if interruption.received is not None:
                 break
