@@ -70,6 +70,13 @@ def test_an_accuracy_of_the_commonest_emotion_is_a_warning(right, level):
     assert found.level == level and ("always saying 'happy'" in found.text) == (level == "WARN")
 
 
+def test_without_a_sidecar_the_csv_may_be_another():
+    labels = np.arange(10) % 7
+    found = check_accuracy("PublicTest", 0.5, labels, 0.9, same_data=None, assumed=False)
+    assert found.level == "FAIL"
+    assert found.text.endswith("4 faces apart: not the weights recorded, or not the CSV")
+
+
 @pytest.mark.parametrize(("emotions", "level"), [(2, "WARN"), (3, "PASS")])
 def test_fewer_than_three_emotions_ever_predicted_are_a_warning(emotions, level):
     confusion = np.zeros((7, 7), int)
