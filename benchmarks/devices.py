@@ -82,7 +82,8 @@ def as_rank(config, n: int) -> None:
 
 
 def together(devices: int, arguments: argparse.Namespace) -> dict[str, float]:
-    words = [__file__, f"--batch={arguments.batch}", f"--n={arguments.n}"]
+    given = {"devices": arguments.devices, "batch": arguments.batch, "n": arguments.n}
+    words = [__file__, *(f"--{name}={value}" for name, value in given.items())]
     with tempfile.TemporaryDirectory(prefix="ferspore-devices-") as folder:
         command = msrun_command(devices, free_port(), Path(folder), words)
         told = {**environment(Path(folder)), "MS_NODE_TIMEOUT": "10"}

@@ -1,6 +1,7 @@
 """Lines and tables of text for the terminal."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 Say = Callable[[str], None]  # takes a line for the user
@@ -37,13 +38,22 @@ def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     is one line, whatever it is given: a folder may be called anything.
     """
     rows = [[one_line(cell, LONGEST_CELL) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+
+    def padded(cell: str, i: int) -> str:
+        blanks = " " * (widths[i] - _width(cell))
+        return cell + blanks if i < left else blanks + cell
+
+    lines = ("  ".join(padded(cell, i) for i, cell in enumerate(row)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: two for a wide character (Unicode Standard Annex 11), none for one
+    that combines with its predecessor."""
+    return sum(
+        0 if unicodedata.category(c) == "Mn" else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
     )
 
 

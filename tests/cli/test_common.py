@@ -73,6 +73,23 @@ def test_no_output_goes_over_a_file_of_a_run(tmp_path, monkeypatch, capsys, flag
     assert common.run(lambda _: None, parser, [flag, str(tmp_path / "scores.json")]) == 0
 
 
+@pytest.mark.parametrize("of", ["--csv", "--ckpt"])
+def test_no_output_goes_over_what_is_read(tmp_path, monkeypatch, capsys, of):
+    monkeypatch.setattr(common, "prepare", lambda verbose: None)
+    monkeypatch.setattr(common.runtime, "take_signals", lambda: None)
+    path, link = tmp_path / "faces.csv", tmp_path / "link"
+    path.write_text("precious")
+    link.symlink_to(path)
+    for flag in ("--json", "--output"):
+        parser = common.parser(None)
+        parser.add_argument(of)
+        parser.add_argument(flag)
+        for name in (path, link):
+            assert common.run(lambda _: None, parser, [of, str(path), flag, str(name)]) == 2
+            assert f"{flag} {name}: that is the file to be read" in capsys.readouterr().err
+        assert common.run(lambda _: None, parser, [of, str(path), flag, str(tmp_path)]) == 0
+
+
 def test_hyphens_become_underscores_in_names_only():
     given = ["--save-dir", "a-b", "--set-x=c-d", "-v", "--", "--my-photo.jpg"]
     expected = ["--save_dir", "a-b", "--set_x=c-d", "-v", "--", "--my-photo.jpg"]

@@ -97,8 +97,12 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_each_script_is_its_command(script):
-    by_script = python(runs.ROOT / script, "--help", COLUMNS="80")
+def test_each_script_is_its_command(script, tmp_path):
+    """Of its own clone, whatever ferspore is installed."""
+    other = tmp_path / "ferspore"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise SystemExit('another ferspore')")
+    by_script = python(runs.ROOT / script, "--help", COLUMNS="80", PYTHONPATH=str(tmp_path))
     by_command = python("-m", "ferspore", SCRIPTS[script], "--help", COLUMNS="80")
     name = script.rpartition("/")[2]
     assert by_script.stdout.startswith(f"usage: {name} ")

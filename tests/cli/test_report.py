@@ -1,6 +1,7 @@
 """`confusion`, `history` and `report` over a small run and over the shipped model."""
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -74,7 +75,7 @@ def test_report_is_self_contained_and_complete(trained, judged, tmp_path):
     assert f"Best validation accuracy {accuracy:.4f} on PublicTest" in links.text
     low, high = wilson_interval(37 - wrong, 37)
     assert f"accuracy on PublicTest, 95% interval {low:.4f} to {high:.4f}" in links.text
-    assert "TTA, 2 views" in links.text and "no twin in Training" in links.text
+    assert "TTA, 2 views" in links.text and "one view, no twin in Training" in links.text
     assert "Training70 faces" in links.text and "2 epochs" in links.text
     assert "not the CSV" not in links.text
     assert "batch_size: 16" in links.text and "csv: data.csv" in links.text
@@ -143,11 +144,14 @@ def test_history_and_report_refuse_what_is_no_run(trained, tmp_path):
 
 
 def test_the_shipped_model_alone_gives_curves_and_a_page(tmp_path):
-    """A clone holds the best model of that run, without config.yaml and metrics.jsonl."""
-    work(history, SHIPPED, "--output", tmp_path / "history.png")
+    """A clone holds the best model of that run, without config.yaml and metrics.jsonl. Its folder
+    may be called what is no text."""
+    run = shutil.copytree(SHIPPED, tmp_path / os.fsdecode(b"run-\xff"))
+    work(history, run, "--output", tmp_path / "history.png")
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
-    work(report, SHIPPED, "--output", tmp_path / "report.html")
+    work(report, run, "--output", tmp_path / "report.html")
     links = Links((tmp_path / "report.html").read_text())
+    assert r"Run run-\udcff" in links.text
     assert len(links.links) == 1
     assert "Best validation accuracy 0.6386 on PublicTest, at epoch 35." in links.text
     assert "35 of 40 (known from the best model)" in links.text

@@ -85,6 +85,8 @@ def test_pictures_of_an_earlier_call_do_not_stay(trained, judged, tmp_path):
 def test_nothing_confident_enough_is_said_for_each_emotion(trained, tmp_path, capsys):
     work(samples, *words(trained, tmp_path, "--min_confidence", "1"))
     said = capsys.readouterr().out
+    title = "Correctly classified faces of PublicTest with confidence >= 1: the most confident"
+    assert title in said.splitlines()  # and above the grid, whose rows count these alone
     assert all(f"{emotion}: none, 0 of " in said for emotion in EMOTIONS)
     assert not list(tmp_path.glob("*/*.png"))
     assert (tmp_path / "grid.png").exists()

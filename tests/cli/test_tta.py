@@ -101,8 +101,16 @@ def test_the_value_may_be_left_out_and_another_is_refused(name, capsys):
 def test_without_faces_it_is_refused(name):
     command, words = COMMANDS[name]
     words = words[: words.index("--csv")] + words[words.index("--csv") + 2 :]
-    with pytest.raises(common.ToolError, match=r"^--tta 10: needs the faces of a --csv"):
-        work(command, *words, "--tta", "10")
+    for more in (["--tta", "10"], ["--skip_bad_rows"]):
+        with pytest.raises(
+            common.ToolError, match=f"^{' '.join(more)}: needs the faces of a --csv"
+        ):
+            work(command, *words, *more)
+
+
+def test_a_split_needs_a_csv():
+    with pytest.raises(common.ToolError, match=r"^--usage Training: needs the faces of a --csv"):
+        work(compare, "a", "b", "--usage", "Training")
 
 
 @pytest.mark.parametrize("name", ["samples", "mistakes", "confusion"])

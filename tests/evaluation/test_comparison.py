@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from ferspore.data.csv import load_csv
 from ferspore.evaluation import comparison as compare
 from ferspore.evaluation.comparison import CompareError, mcnemar_exact, paired, read_candidate
+from ferspore.evaluation.comparison_text import candidate_dict
 from ferspore.evaluation.evaluator import load_evaluator
 from ferspore.run.ckpt import read_ckpt
 from ferspore.run.sidecar import seal, unseal
@@ -87,6 +88,12 @@ def test_a_moved_model_is_known_by_its_sidecar_and_without_it_by_its_file(two, t
     assert bare.best_accuracy == moved.best_accuracy and bare.epoch == moved.epoch
     assert compare.config_differences(bare, moved) is None
     assert compare.weight_differences(bare.weights, moved.weights).weights[0].largest == 0
+    contents = read_ckpt(tmp_path / "best_model.ckpt")
+    info = {**contents.info, "best_accuracy": float("nan"), "epoch_num": float("inf")}
+    runs.save_weights(tmp_path / "nan.ckpt", contents.tensors, info)
+    told = candidate_dict(read_candidate(tmp_path / "nan.ckpt"))
+    assert told["best_accuracy"] is told["epoch"] is None
+    json.dumps(told, allow_nan=False)
 
 
 def test_differences_of_the_configuration_are_those_that_were_made(two):
@@ -135,14 +142,14 @@ def test_the_largest_differences_of_weights_and_apart_from_them_of_statistics():
 
 def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
     out = tmp_path / "out.json"
-    snapshot = two[1] / "fer-1_4.ckpt"
-    words = [*two, snapshot, "--csv", csv, "--usage", "PublicTest", "--json", out]
+    bare = shutil.copy(two[1] / "fer-1_4.ckpt", tmp_path / "bare.ckpt")
+    words = [*two, bare, "--csv", csv, "--usage", "PublicTest", "--json", out]
     result = runs.call(*words, cwd=tmp_path, script="tools/compare_checkpoints.py")
     assert result.returncode == 0, result.stderr
     written = json.loads(out.read_text())
     assert [c["second"] for c in written["comparisons"]] == [
         str(two[1] / "best_model.ckpt"),
-        str(snapshot),
+        str(bare),
     ]
     faces = load_csv(csv, ("PublicTest",)).splits["PublicTest"]
     right = []
@@ -154,6 +161,7 @@ def test_the_tool_shows_and_writes_the_paired_comparison(two, csv, tmp_path):
     assert [[found["neither"], found["only_second"]], [found["only_first"], found["both"]]] == table
     for told in ("training.lr", "0.05", "McNemar's exact test", "A and C", "only B right"):
         assert told in result.stdout
+    assert "bare.ckpt: no sidecar; the network is built from" in result.stdout
     fraction = (found["both"] + found["only_first"]) / 37
     assert fraction == written["checkpoints"][0]["best_accuracy"]
 

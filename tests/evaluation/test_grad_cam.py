@@ -116,7 +116,7 @@ def test_maps_equal_finite_differences(faces, changed):
 
 
 @pytest.mark.parametrize("seen", [48, 24])
-def test_heat_is_the_maps_enlarged_between_pixel_centres(evaluator, faces, seen):
+def test_heat_is_the_maps_enlarged_between_the_centres_of_their_cells(evaluator, faces, seen):
     """At the size that the net was trained on; its head is linear, so the maps' gradients are
     the head's weights (but for a factor)."""
     trained = Evaluator(evaluator.network.architecture, seen)
@@ -128,7 +128,9 @@ def test_heat_is_the_maps_enlarged_between_pixel_centres(evaluator, faces, seen)
     small = np.maximum(np.einsum("nc,nchw->nhw", head, maps), 0)
     heat = heat_maps(trained, faces.images, emotions)
     size = small.shape[1]
-    at = (np.arange(48) + 0.5) * size / 48 - 0.5  # pixel centres; np.interp holds the edges
+    # The pixels between which the centres lie: pooling 0 and 1, 2 and 3, ...; then every second
+    # of these. np.interp holds the edges.
+    at = ((np.arange(48) + 0.5) * seen / 48 - 0.5 - 0.5) / 4
     for row in range(COUNT):
         wide = np.array([np.interp(at, np.arange(size), line) for line in small[row]])
         high = np.array([np.interp(at, np.arange(size), line) for line in wide.T]).T
@@ -255,10 +257,11 @@ def test_the_script_draws_the_faces_that_are_named(folder, capsys):
 def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
     path = folder / "photo.png"
     Image.fromarray(faces.images[0]).save(path)
-    words = ["--ckpt", folder / "tiny.ckpt", "--output", folder / "photos", "--no_detect"]
+    words = ["--ckpt", folder / "tiny.ckpt", "--output", folder / "photos"]
 
-    def explained(*more):
-        tool.work(tool.parser().parse_args([*map(str, words), "--device_target", "CPU", *more]))
+    def explained(*more, how="--no_detect"):
+        given = [*map(str, words), *how.split(), "--device_target", "CPU", *more]
+        tool.work(tool.parser().parse_args(given))
 
     explained("--image", str(path))
     assert "photo.png: 1 drawn" in capsys.readouterr().out
@@ -272,6 +275,8 @@ def test_the_script_draws_the_faces_of_photos(folder, faces, capsys):
     ):
         with pytest.raises(common.ToolError, match=message):
             explained(*more)
+    with pytest.raises(common.ToolError, match="--detector does nothing with --csv"):
+        explained("--csv", "practice", how="--detector cascade")
 
 
 def test_a_face_that_is_not_there_is_refused(folder):

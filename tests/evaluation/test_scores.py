@@ -175,6 +175,9 @@ def test_to_dict_survives_strict_json():
     again = json.loads(json.dumps(fields, allow_nan=False))
     assert again == fields
     assert again["loss"] == scores.loss
+    assert again["per_class"]["fear"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    none = dict.fromkeys(("precision", "recall", "f1"))
+    assert again["per_class"]["neutral"] == {**none, "support": 0}  # "-" in the table
     np.testing.assert_array_equal(again["confusion"], scores.confusion)
 
 

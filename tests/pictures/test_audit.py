@@ -51,5 +51,6 @@ def test_no_face_is_shown_twice_in_a_row_and_the_range_is_covered():
 
 def test_nothing_found_is_said():
     splits = {"Training": Faces(drawn(3), np.arange(3, dtype=np.uint8))}
-    words = drawn_words(audit_figure(audit(splits), splits, "faces.csv"))
+    words = drawn_words(audit_figure(audit(splits), splits, "\udcff.csv"))  # a name that is no text
     assert sum(word.endswith(": none") for word in words) == 5
+    assert any(word.startswith(r"Twins in \udcff.csv") for word in words)

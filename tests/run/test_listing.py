@@ -12,6 +12,7 @@ import yaml
 from ferspore.run.listing import RunState, format_runs, in_order, list_runs, lock_holder, run_state
 from ferspore.run.lock import RunLock
 from ferspore.run.sidecar import seal, unseal
+from ferspore.tables import aligned
 from tests import runs
 
 
@@ -179,6 +180,16 @@ def test_the_best_or_the_latest_first_and_what_is_not_known_last():
     _, _, _, model, stages = [line.split() for line in format_runs(table).splitlines()[1:]]
     assert model == ["m", "model", "1", "0.6000", "1", "1.0", "kB", "2026-11-11", "10:20"]
     assert stages == ["s", "stages", "1/2", "-", "-", "1", "1.0", "kB", "-"]
+
+
+def test_columns_hold_beside_wide_names():
+    """On a terminal, where a Chinese character takes two columns and an accent of its own none."""
+    names = ["run", "实验一", "e\u0301te\u0301"]
+    assert aligned([[name, "1"] for name in names]).splitlines() == [
+        "run     1",
+        "实验一  1",
+        "e\u0301te\u0301     1",
+    ]
 
 
 def test_a_root_that_is_not_there_is_refused(tmp_path):

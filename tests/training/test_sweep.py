@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 
 from ferspore.config.yaml_text import config_yaml
+from ferspore.training import sweep
 from ferspore.training.grid import parse_axis, plan
 from ferspore.training.sweep import Outcome, format_spreads, run_all, spreads
 from tests import runs
 
 TRAINER = [sys.executable, str(runs.ROOT / "src" / "train.py")]
 FAILS = [sys.executable, "-c", "raise SystemExit(3)"]
+INTERRUPTS = [
+    *(sys.executable, "-c"),
+    "import os, signal; os.kill(os.getppid(), signal.SIGINT); raise SystemExit(3)",
+]
 EPOCHS = 12  # long enough to be stopped on the way
 
 
@@ -60,6 +65,17 @@ def test_failing_runs_are_named_and_the_rest_goes_on(csv, tmp_path):
         assert f"failed with exit code 3: {run.folder}" in lines
     written = json.loads((root / "sweep.json").read_text())
     assert [(one["state"], one["exit_code"]) for one in written["runs"]] == [("failed", 3)] * 2
+
+
+def test_runs_that_are_finished_count_wherever_a_sweep_is_stopped(csv, tmp_path, monkeypatch):
+    root, points = plan(None, str(csv), [parse_axis("seed=1,2")], tmp_path / "sweep")
+    done = Outcome(points[1], "finished", 0, 0.5, 1)
+    monkeypatch.setattr(sweep, "finished", lambda run: done if run is points[1] else None)
+    lines: list[str] = []
+    assert run_all(root, points, INTERRUPTS, "again", lines.append) == 130
+    assert "; 1 of 2 runs finished. To continue: again" in lines[-1]
+    assert lines[-2].split()[-5:] == ["1", "0.5000", "-", "0.5000", "0.5000"]
+    assert states(tmp_path) == ["stopped", "finished"]
 
 
 def test_a_stopped_sweep_is_continued(csv, tmp_path, capfd):

@@ -13,7 +13,7 @@ from ferspore.data.practice import write_practice_csv
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.labels import EMOTIONS
 from ferspore.run.ckpt import read_ckpt
-from ferspore.verification.behaviour_checks import check_variety
+from ferspore.verification.behaviour_checks import check_accuracy, check_variety
 from ferspore.verification.verifier import Verifier
 from tests.runs import save_weights
 from tests.verification.cases import (
@@ -60,6 +60,21 @@ def test_accuracy_on_other_faces_is_a_warning(best, tmp_path):
     write_practice_csv(other, seed=12, counts={"PublicTest": 300})
     text = findings(Verifier(other).verify(best), "WARN")["accuracy"]
     assert "not the one of the run" in text
+
+
+@pytest.mark.parametrize(("right", "level"), [(7, "WARN"), (8, "PASS")])
+def test_an_accuracy_of_the_commonest_emotion_is_a_warning(right, level):
+    labels = np.repeat([3, 0, 1, 2], [7, 6, 6, 6])
+    assert 7 / 25 * 25 > 7  # in floats
+    found = check_accuracy("Training", right / 25, labels, None, same_data=True, assumed=False)
+    assert found.level == level and ("always saying 'happy'" in found.text) == (level == "WARN")
+
+
+def test_without_a_sidecar_the_csv_may_be_another():
+    labels = np.arange(10) % 7
+    found = check_accuracy("PublicTest", 0.5, labels, 0.9, same_data=None, assumed=False)
+    assert found.level == "FAIL"
+    assert found.text.endswith("4 faces apart: not the weights recorded, or not the CSV")
 
 
 @pytest.mark.parametrize(("emotions", "level"), [(2, "WARN"), (3, "PASS")])

@@ -315,20 +315,28 @@ def judge(csv: str, ckpt: str, usage: str, arguments: argparse.Namespace) -> "Ju
     return judged(usage, faces, logits, arguments.tta)
 
 
-def check_tta(arguments: argparse.Namespace) -> None:
-    """Raises ToolError for --tta without the --csv whose faces it needs."""
-    if arguments.tta and not arguments.csv:
-        raise ToolError(f"--tta {arguments.tta}: needs the faces of a --csv, none was given")
+def check_csv(arguments: argparse.Namespace) -> None:
+    """Raises ToolError for --tta, --usage or --skip_bad_rows without the --csv that they need."""
+    for name, default in (("tta", None), ("usage", "PublicTest"), ("skip_bad_rows", False)):
+        value = getattr(arguments, name, default)
+        if value != default and not arguments.csv:
+            option = f"--{name}" if value is True else f"--{name} {value}"
+            raise ToolError(f"{option}: needs the faces of a --csv, none was given")
 
 
 def check_outputs(arguments: argparse.Namespace) -> None:
-    """Raises ToolError where --json or --output would destroy a file of a run."""
+    """Raises ToolError where --json or --output would destroy a file of a run, or the input."""
     from ferspore.run.names import is_of_a_run
 
+    read = {os.path.realpath(getattr(arguments, name, None) or "") for name in ("csv", "ckpt")}
     for flag in ("json", "output"):
-        given = getattr(arguments, flag, None)
-        if given and (is_of_a_run(Path(given)) or is_of_a_run(Path(os.path.realpath(given)))):
+        if not (given := getattr(arguments, flag, None)):
+            continue
+        target = Path(os.path.realpath(given))
+        if is_of_a_run(Path(given)) or is_of_a_run(target):
             raise ToolError(f"--{flag} {given}: that is the name of a run's file, choose another")
+        if str(target) in read and target.is_file():
+            raise ToolError(f"--{flag} {given}: that is the file to be read, choose another")
 
 
 def write_json(path: str, content: Any) -> None:

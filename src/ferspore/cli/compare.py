@@ -35,7 +35,7 @@ def work(arguments: argparse.Namespace) -> None:
 
     if len(arguments.checkpoints) < 2:
         raise common.ToolError("checkpoints: received one, expected two or more")
-    common.check_tta(arguments)
+    common.check_csv(arguments)
     try:
         compare_all(arguments)
     except CompareError as error:
@@ -76,5 +76,5 @@ def on_the_same_faces(
     for line in lines:
         print(line)
     faces = common.load_faces(arguments.csv, arguments.usage, skip_bad_rows=arguments.skip_bad_rows)
-    right = [right_answers(candidate, faces, arguments.tta) for candidate in candidates]
+    right = [right_answers(candidate, faces, arguments.tta, print) for candidate in candidates]
     return [paired(right[0], other) for other in right[1:]]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferspore.cli import common
+from ferspore.tables import LONGEST_CELL, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Groups = list[tuple[str, list[Explained]]]
 
 MOST_FACES = 50  # per emotion, or named by --index
-OF_A_SPLIT, OF_IMAGES = ("usage", "seed", "skip_bad_rows"), ("no_detect",)
+OF_A_SPLIT, OF_IMAGES = ("usage", "seed", "skip_bad_rows"), ("no_detect", "detector")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -129,7 +130,10 @@ def of_images(evaluator: "Evaluator", arguments: argparse.Namespace) -> "Groups"
     if not len(faces):
         raise common.ToolError("no face found in the --image (--no_detect uses the whole image)")
     found = map(Explained, faces, *explain(evaluator, faces))
-    return [(path.name, [next(found) for _ in own]) for path, own in squares.items()]
+    return [
+        (one_line(path.name, LONGEST_CELL), [next(found) for _ in own])
+        for path, own in squares.items()
+    ]
 
 
 def chosen_faces(labels: "np.ndarray", arguments: argparse.Namespace) -> "dict[str, np.ndarray]":

@@ -42,7 +42,7 @@ def work(arguments: argparse.Namespace) -> None:
     from ferspore.run.history import HistoryError
     from ferspore.run.names import BEST, METRICS
 
-    common.check_tta(arguments)
+    common.check_csv(arguments)
     folder = Path(arguments.run)
     if not folder.is_dir():
         raise common.ToolError(f"{folder}: no such folder, expected that of a run")
@@ -55,7 +55,7 @@ def work(arguments: argparse.Namespace) -> None:
     page = run_page(account, measure(folder, account, arguments) if arguments.csv else None)
     output = Path(arguments.output or f"outputs/report-{account.name}.html")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    output.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name need be no text
     print(f"-> {output}")
 
 
@@ -96,7 +96,7 @@ def measure(folder: Path, account: "Account", arguments: argparse.Namespace) -> 
         return Measured(by_views[shown], scores, {}, warning)
     if "Training" in table.splits:
         apart = score_without_twins(logits[shown], faces, table.splits["Training"])
-        scores["no twin in Training"] = apart.scores
+        scores[f"{_views_told(shown)}, no twin in Training"] = apart.scores
     return Measured(by_views[shown], scores, table.counts, "")
 
 

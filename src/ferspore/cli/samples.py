@@ -63,7 +63,8 @@ def work(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     output = Path(arguments.output)
-    title = f"Correctly classified faces of {judged.split}: {ORDERS[arguments.select]}"
+    faces_of = f"Correctly classified faces of {judged.split}{at_least(arguments)}"
+    title = f"{faces_of}: {ORDERS[arguments.select]}"
     print(title)
     for emotion, choice in choices.items():
         write_samples(output / emotion, "correct", choice.chosen, judged, f"{emotion}, ")
@@ -72,12 +73,17 @@ def work(arguments: argparse.Namespace) -> None:
     print(f"-> {output / 'grid.png'}")
 
 
+def at_least(arguments: argparse.Namespace) -> str:
+    least = arguments.min_confidence
+    return f" with confidence >= {least:g}" if least else ""
+
+
 def summary(emotion: str, choice: "Choice", arguments: argparse.Namespace) -> str:
     """The line for one emotion, which says if there are fewer faces than requested."""
     if choice.shown == 0:
         return f"{emotion}: none, {arguments.usage} has no face of it"
-    enough = f" with confidence >= {arguments.min_confidence:g}" if arguments.min_confidence else ""
-    found = f"{choice.correct} of {choice.shown} faces are classified correctly{enough}"
+    found = f"{choice.correct} of {choice.shown} faces are classified correctly"
+    found += at_least(arguments)
     if choice.correct == 0:
         return f"{emotion}: none, {found}"
     drawn = len(choice.chosen)

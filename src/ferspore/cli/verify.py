@@ -40,7 +40,7 @@ def work(arguments: argparse.Namespace) -> int:
     from ferspore.export.onnx_model import MissingPackageError
     from ferspore.verification.findings import NoCheckpointError
 
-    common.check_tta(arguments)
+    common.check_csv(arguments)
     path = Path(arguments.ckpt)
     csv = csv_path(arguments.csv) if arguments.csv else None
     for needed in (path, csv):

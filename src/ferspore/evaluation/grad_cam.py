@@ -3,17 +3,20 @@
 Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV, equations 1 and 2: each map is weighted by the mean gradient of the
 emotion's logit with respect to it, and what is positive in their sum speaks for the emotion.
+
+A map's cells are laid on the face where they look, not spread evenly over it: a convolution of
+stride 2 that is padded at both sides looks at every second pixel from the first one, so the last
+cell lies further from the border than the first.
 """
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from PIL import Image
 
 from ferspore.data.resize import resize
 from ferspore.evaluation.evaluator import Evaluator
 from ferspore.evaluation.scores import softmax
 from ferspore.labels import EMOTIONS, FACE_SIZE
-from ferspore.network.resnet import ResNet
+from ferspore.network.resnet import Architecture, ResNet
 
 BATCH_SIZE = 32  # faces a pass; the maps do not depend on it
 
@@ -42,8 +45,8 @@ class GradCam(nn.Cell):
 
 
 def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
-    """Grad-CAM of one emotion for each face at the size that the net sees, enlarged to the face's
-    pixels by bilinear interpolation.
+    """Grad-CAM of one emotion for each face at the size that the net sees, at the face's pixels by
+    bilinear interpolation between the cells' centres, see ``places``.
 
     images: uint8 (N,48,48).
     emotions: integers (N,), the emotion whose logit is explained.
@@ -55,6 +58,7 @@ def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) ->
     size = evaluator.face_size
     images = resize(images, size)
     heat = np.zeros((len(images), FACE_SIZE, FACE_SIZE), np.float32)
+    at = places(evaluator.network.architecture, size)
     for start in range(0, len(images), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
         # Padded to a full batch, since another shape is another graph.
@@ -63,16 +67,28 @@ def heat_maps(evaluator: Evaluator, images: np.ndarray, emotions: np.ndarray) ->
         faces[: len(images[batch]), 0] = images[batch]
         chosen[np.arange(len(emotions[batch])), emotions[batch]] = 1.0
         maps = grad_cam(Tensor(faces), Tensor(chosen)).asnumpy()
-        for row, small in zip(heat[batch], maps, strict=False):  # without the padding
-            row[:] = _enlarged(small)
+        heat[batch] = _enlarged(maps[: len(images[batch])], at)
     return heat
 
 
-def _enlarged(small: np.ndarray) -> np.ndarray:
-    size = (FACE_SIZE, FACE_SIZE)
-    heat = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BILINEAR))
-    highest = heat.max()
-    return heat / highest if highest > 0 else heat
+def places(architecture: Architecture, face_size: int) -> np.ndarray:
+    """Where the face's pixels lie among the cells of the last stage's maps, along one side:
+    float64 (48,), 0 at the centre of the first cell and 1 at that of the second.
+
+    The stem and each stage but the first halve the maps. A 3x3 stem does it by pooling, whose
+    centres lie between two pixels.
+    """
+    first = 0.5 if architecture.stem == "3x3" else 0.0
+    pixels = (np.arange(FACE_SIZE) + 0.5) * face_size / FACE_SIZE - 0.5  # of the face that it sees
+    return (pixels - first) / 2 ** len(architecture.channels)
+
+
+def _enlarged(maps: np.ndarray, at: np.ndarray) -> np.ndarray:
+    cells = range(maps.shape[1])
+    shares = np.array([np.interp(at, cells, cell) for cell in np.eye(len(cells))])  # (h, 48)
+    heat = shares.T @ maps @ shares
+    highest = heat.max(axis=(1, 2), keepdims=True)
+    return np.divide(heat, highest, out=heat, where=highest > 0)
 
 
 def choose_faces(labels: np.ndarray, num_samples: int, seed: int) -> dict[str, np.ndarray]:

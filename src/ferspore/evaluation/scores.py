@@ -92,9 +92,11 @@ def defined_ratios(scores: Scores) -> dict[str, dict[str, float | None]]:
 
 
 def to_dict(scores: Scores) -> dict:
-    """The fields as JSON takes them: nested lists, and None for a loss that is not finite."""
+    """The fields as JSON takes them: nested lists, and None for a loss that is not finite and for
+    a ratio without cases."""
     loss = scores.loss if math.isfinite(scores.loss) else None
-    changed = {"loss": loss, "confusion": scores.confusion.tolist()}
+    rows = {name: {**scores.per_class[name], **row} for name, row in defined_ratios(scores).items()}
+    changed = {"loss": loss, "per_class": rows, "confusion": scores.confusion.tolist()}
     return {**asdict(scores), **changed, "accuracy_interval": list(scores.accuracy_interval)}
 
 

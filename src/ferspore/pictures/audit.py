@@ -10,7 +10,7 @@ from ferspore.data.faces import Faces
 from ferspore.labels import EMOTIONS
 from ferspore.pictures.faces import Tile, grid
 from ferspore.pictures.style import INK, RIGHT, WRONG
-from ferspore.tables import counted
+from ferspore.tables import LONGEST_CELL, counted, one_line
 
 PAIRS = 4  # of each kind: two lines of the grid
 CONSTANT = 4
@@ -35,6 +35,7 @@ def audit_figure(found: Audit, splits: Mapping[str, Faces], name: str) -> Figure
         ),
         (counted(len(found.constant), "constant image"), blank),
     ]
+    name = one_line(name, LONGEST_CELL)  # as characters that can be drawn
     return grid(rows, f"Twins in {name} (blue: same label, orange: different labels)")
 
 

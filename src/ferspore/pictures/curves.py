@@ -105,10 +105,10 @@ def _named_runs(histories: Sequence[History], width: int) -> list[Line2D]:
 
 
 def _marks(histories: Sequence[History]) -> list[Line2D]:
-    smoothing = sorted({h.label_smoothing for h in histories if h.label_smoothing})
-    with_it = f", its loss with label smoothing {' or '.join(map(str, smoothing))}"
+    smoothing = sorted({h.label_smoothing for h in histories if h.label_smoothing is not None})
+    with_it = f", its loss with label smoothing {' or '.join(map('{:g}'.format, smoothing))}"
     without = ", its loss without label smoothing"
-    training, validation = (with_it, without) if smoothing else ("", "")
+    training, validation = (with_it, without) if any(smoothing) else ("", "")
     entries = [
         Line2D([], [], color=FAINT, linestyle=TRAINING, label=f"training{training}"),
         Line2D([], [], color=FAINT, linestyle=VALIDATION, label=f"validation{validation}"),

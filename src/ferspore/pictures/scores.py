@@ -29,7 +29,7 @@ from ferspore.pictures.style import (
 )
 
 DARK = 0.67  # from this fraction on, white text is easier to read on SEQUENTIAL than INK
-FEW = 30  # faces; the accuracy of fewer has a standard error of up to 0.09
+FEW = 30  # faces, whose accuracy has a standard error of up to 0.09; that of fewer has a larger one
 LEGEND: Final = "outside lower left"
 
 

@@ -18,6 +18,7 @@ from ferspore.run.names import BEST, CONFIG, METRICS
 from ferspore.run.progress import MONITORS
 from ferspore.run.records import record_fault
 from ferspore.run.sidecar import read_sidecar
+from ferspore.tables import LONGEST_CELL, one_line
 
 # What a run can be selected by -> its name for people.
 MONITORED = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
@@ -80,14 +81,14 @@ def config_of(folder: Path) -> Config:
 def history_of(run: Path) -> History:
     """The history of a run's folder, else that of its best model; or that in a metrics.jsonl.
 
-    It is named after the folder.
+    It is named after the folder, in characters that can be drawn.
 
     Raises:
         HistoryError: there is none, or it is damaged.
     """
     if not run.is_dir():
-        return read_history(run, run.resolve().parent.name)
-    name = run.resolve().name
+        return read_history(run, one_line(run.resolve().parent.name, LONGEST_CELL))
+    name = one_line(run.resolve().name, LONGEST_CELL)
     if (run / METRICS).is_file():
         return read_history(run / METRICS, name)
     try:

@@ -102,12 +102,12 @@ def run_all(root: Path, runs: Sequence[Run], trainer: Sequence[str], again: str,
         OSError: the record cannot be written, or no process started.
     """
     root.mkdir(parents=True, exist_ok=True)
-    outcomes = [Outcome(run, "waiting") for run in runs]
     with Interruption() as interruption:
-        for i, run in enumerate(runs):
+        outcomes = [finished(run) or Outcome(run, "waiting") for run in runs]
+        for i, known in enumerate(outcomes):
             if interruption.received is not None:
                 break
-            outcomes[i] = _settle(run, f"[{i + 1}/{len(runs)}]", trainer, interruption, say)
+            outcomes[i] = _settle(known, f"[{i + 1}/{len(runs)}]", trainer, interruption, say)
             write_file(root / SWEEP, (json.dumps(to_dict(outcomes), indent=1) + "\n").encode())
     say(f"\naccuracy on {runs[0].config.data.val_usage}, which also selected each run's best epoch")
     say(format_spreads(spreads(outcomes)))
@@ -123,12 +123,13 @@ def run_all(root: Path, runs: Sequence[Run], trainer: Sequence[str], again: str,
 
 
 def _settle(
-    run: Run, count: str, trainer: Sequence[str], interruption: Interruption, say: Say
+    known: Outcome, count: str, trainer: Sequence[str], interruption: Interruption, say: Say
 ) -> Outcome:
     """Skip the run if it is finished, else train it to its end or to a stop."""
-    if done := finished(run):
-        say(f"{count} {run.folder}: finished, best accuracy {accuracy_text(done.best_accuracy)}")
-        return done
+    run = known.run
+    if known.state == "finished":
+        say(f"{count} {run.folder}: finished, best accuracy {accuracy_text(known.best_accuracy)}")
+        return known
     say(f"{count} {run.folder}")
     code = interruption.call([*trainer, *run.words])
     if interruption.received is not None and code != 0:

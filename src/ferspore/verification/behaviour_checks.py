@@ -42,11 +42,12 @@ def check_accuracy(
     labels: np.ndarray,
     recorded: float | None,
     *,
-    same_data: bool,
+    same_data: bool | None,
     assumed: bool,
 ) -> Finding:
     """The accuracy on a split with ``labels`` (N,) against the recorded one, within one face.
 
+    ``same_data``: whether the CSV is that of the run, None where that is not known.
     ``assumed``: the file does not tell the size of the faces that the net was trained on.
     """
     count = len(labels)
@@ -56,17 +57,19 @@ def check_accuracy(
         apart = abs(measured - recorded) * count
         if apart >= 1.5:
             faces = f"recorded is {recorded:.4f}, {apart:,.0f} faces apart"
-            if not same_data:
+            if same_data is False:
                 meaning = "the CSV is not the one of the run"
                 return Finding("WARN", "accuracy", f"{text}, {faces}: {meaning}")
             meaning = "not the weights recorded"
+            if same_data is None:
+                meaning += ", or not the CSV"
             if assumed:
                 meaning += f", or {FACE_SIZE}x{FACE_SIZE} faces were wrongly assumed"
             return Finding("FAIL", "accuracy", f"{text}, {faces}: {meaning}")
         text += ", as recorded"
     else:
         text += ", nothing recorded to compare it with"
-    if measured * count <= most.max():
+    if round(measured * count) <= most.max():
         always = EMOTIONS[most.argmax()]
         return Finding("WARN", "accuracy", f"{text}; no better than always saying {always!r}")
     return Finding("PASS", "accuracy", text)

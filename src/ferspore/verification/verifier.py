@@ -160,13 +160,14 @@ class Verifier:
         table = self._table(csv, (usage,))
         faces = table.splits[usage]
         scores = evaluator.score(faces)
+        sidecar = subject.sidecar
         compared = check_accuracy(
             usage,
             scores.accuracy,
             faces.labels,
             subject.recorded_accuracy,
-            same_data=subject.sidecar is None or subject.sidecar.data.get("sha256") == table.sha256,
-            assumed=subject.sidecar is None and "face_size" not in subject.contents.info,
+            same_data=None if sidecar is None else sidecar.data.get("sha256") == table.sha256,
+            assumed=sidecar is None and "face_size" not in subject.contents.info,
         )
         findings = [compared, check_variety(usage, scores.confusion)]
         if self.tta is None:
