@@ -52,6 +52,22 @@ def test_the_lock_of_a_dead_trainer_is_free(tmp_path):
         assert lock_holder(tmp_path) == os.getpid()
 
 
+def test_a_lock_that_its_holder_deletes_meanwhile_is_not_held(tmp_path, monkeypatch):
+    """A refused trainer deletes the file between this one's opening and locking it."""
+    lock, flock = tmp_path / LOCK, fcntl.flock
+
+    def late(file, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with RunLock(tmp_path):
+        assert lock_holder(tmp_path) == os.getpid()
+        with pytest.raises(RunLockedError):
+            RunLock(tmp_path).__enter__()
+
+
 def test_a_link_is_not_followed(tmp_path):
     elsewhere = tmp_path / "precious"
     elsewhere.write_text("content")

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import IO
 
 from ferspore.run.names import LOCK, RANKS
 
@@ -34,22 +35,10 @@ class RunLock:
         """
         self._created = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(_open(self.folder / LOCK), "r+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = lock_holder(self.folder) or "unknown"
+        self._file = self._locked()
+        if not self._is_there():  # its holder has deleted it, as one that is refused does
             self._file.close()
-            raise RunLockedError(
-                f"{self.folder}: another trainer (process {holder}) is at work in this folder"
-            ) from None
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                raise
-            self.warning = (
-                f"warning: {self.folder}: this file system has no locks ({error.strerror}); start "
-                "no second trainer in this folder"
-            )
+            self._file = self._locked()
         self._empty = self._is_empty()
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
@@ -63,6 +52,33 @@ class RunLock:
             if self._created:
                 self.folder.rmdir()
         self._file.close()
+
+    def _locked(self) -> IO[str]:
+        file = os.fdopen(_open(self.folder / LOCK), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = lock_holder(self.folder) or "unknown"
+            file.close()
+            raise RunLockedError(
+                f"{self.folder}: another trainer (process {holder}) is at work in this folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            self.warning = (
+                f"warning: {self.folder}: this file system has no locks ({error.strerror}); start "
+                "no second trainer in this folder"
+            )
+        return file
+
+    def _is_there(self) -> bool:
+        """Whether the locked file is the one that another trainer would open."""
+        try:
+            found = (self.folder / LOCK).stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file.fileno()))
 
     def _is_empty(self) -> bool:
         """Whether nothing is there but the lock, and the logs of a launch that has not ended."""
