@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -101,3 +102,20 @@ def test_sigterm_to_the_command_stops_all_ranks_after_a_snapshot(tmp_path):
     assert newest.path.name in output and read_snapshot(newest.path).sidecar.world_size == 2
     launchers = [cluster.environment_of(p).get(cluster.LAUNCHER) for p in cluster.living()]
     assert str(process.pid) not in launchers
+
+
+def test_a_cluster_that_does_not_come_together_is_told_in_one_line(tmp_path):
+    """The scheduler finds its port taken."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        cluster_of = {
+            "MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "2", "MS_SCHED_HOST": "127.0.0.1",
+            "MS_SCHED_PORT": str(other.getsockname()[1]),
+        }  # fmt: skip
+        done = subprocess.run(
+            runs.command("--data_csv", "practice"), env={**os.environ, **cluster_of}, cwd=tmp_path,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the ranks have not found each other: Failed to initialize" in done.stderr

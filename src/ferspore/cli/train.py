@@ -94,6 +94,18 @@ def told_command(words: list[str]) -> str:
     return shlex.join(["python", "src/train.py", *map(bare, words)])
 
 
+def schedule() -> int:
+    """Bring the ranks together, as MindSpore's scheduler."""
+    from ferspore.network.parallel import JoinError, join
+
+    try:
+        with runtime.StopSignals() if cluster.is_launched() else nullcontext():
+            join()  # the ranks need it until they have saved
+    except JoinError as error:
+        return common.fail(error)
+    return 0
+
+
 def main(words: list[str]) -> int:
     guard_output(lasting=True)
     arguments = parser().parse_args(common.with_underscores(words))
@@ -104,11 +116,7 @@ def main(words: list[str]) -> int:
     cluster.begin_rank()
     common.prepare(verbose=arguments.verbose)
     if cluster.role() == "scheduler":
-        from ferspore.network.parallel import join
-
-        with runtime.StopSignals() if cluster.is_launched() else nullcontext():
-            join()  # the ranks need it until they have saved
-        return 0
+        return schedule()
 
     from ferspore.cli.training import run
 

@@ -114,11 +114,14 @@ def train_as_rank(asked: Asked, devices: int | None, say: Say) -> int:
     Raises:
         ConfigError: it started another number of them than ``devices``; see also ``train``.
     """
-    from ferspore.network.parallel import join
+    from ferspore.network.parallel import JoinError, join
 
     config = asked.given.config
     runtime.select_device(config.device, device_id=config.device_id, tf32=config.tf32)
-    ranks = join()
+    try:
+        ranks = join()
+    except JoinError as error:
+        return common.fail(error)
     if devices not in (None, ranks.size):
         raise ConfigError(f"--devices: received {devices}, but {ranks.size} ranks were started")
     if not ranks.leads:

@@ -96,16 +96,24 @@ def _from_first(words: np.ndarray) -> np.ndarray:
     return sent.asnumpy().astype(np.uint16)
 
 
+class JoinError(Exception):
+    """The ranks have not found each other."""
+
+
 def join() -> Ranks:
     """Find the other ranks, which MindSpore's environment variables tell of; the device must be
     selected before. In the scheduler's process it returns when all ranks have ended.
 
     Raises:
-        RuntimeError: they did not all come.
+        JoinError: they did not all come, or the scheduler's port is in use.
     """
     from mindspore import communication
 
-    communication.init()
+    try:
+        communication.init()
+    except RuntimeError as error:
+        reason = str(error).partition(". ")[0]
+        raise JoinError(f"the ranks have not found each other: {reason}") from error
     return Ranks(communication.get_rank(), communication.get_group_size())
 
 
