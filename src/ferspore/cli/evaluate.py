@@ -42,17 +42,16 @@ def work(arguments: argparse.Namespace) -> None:
     scores, apart = score(logits, splits[usage].labels), None
     if usage != "Training" and "Training" in splits:
         apart = without_twins.score_without_twins(logits, splits[usage], splits["Training"])
-    if arguments.json:
-        told = apart and without_twins.without_twins_dict(apart)
-        views = VIEWS.get(arguments.tta)
-        common.write_json(
-            arguments.json, {"views": views, **to_dict(scores), "without_twins": told}
-        )
-    print(f"{with_views(usage, arguments.tta)}: accuracy {scores.accuracy:.4f}, ", end="")
-    print(f"loss {scores.loss:.4f}, {scores.count:,} faces")
-    print(f"all faces: accuracy {scores.accuracy:.4f}, {format_interval(scores)}")
+    print(
+        f"{with_views(usage, arguments.tta)}: accuracy {scores.accuracy:.4f}, "
+        f"{format_interval(scores)}, loss {scores.loss:.4f}, {scores.count:,} faces"
+    )
     if apart:
         print(without_twins.format_without_twins(apart))
     print(f"\n{format_per_class(scores)}")
     print("\nconfusion (rows: true, columns: predicted)")
     print(format_confusion(scores.confusion))
+    if arguments.json:
+        told = apart and without_twins.without_twins_dict(apart)
+        which = {"usage": usage, "views": VIEWS.get(arguments.tta)}
+        common.write_json(arguments.json, {**which, **to_dict(scores), "without_twins": told})
